@@ -1,0 +1,2 @@
+//! Packs the filter crates into modules.
+fn main() {}
