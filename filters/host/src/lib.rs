@@ -1,1 +1,81 @@
-//! placeholder
+//! What a Sluicegate filter sees of the proxy.
+//!
+//! A filter is a [`Filter`]: it reads its policy once, then is handed every [`Exchange`] at the callbacks that it asked
+//! for. Everything it wants from the proxy goes through this crate, the only one that names proxy-wasm:
+//!
+//! ```
+//! use sluicegate_host::{Callbacks, Exchange, Filter, Flow, Rejected, Vm};
+//! use sluicegate_policy::Document;
+//!
+//! /// Says hello to every upstream.
+//! struct Greeter;
+//!
+//! impl Filter for Greeter {
+//!     const NAME: &'static str = "greeter";
+//!     const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS;
+//!
+//!     fn configure(_document: &Document<'_>, _vm: &Vm) -> Result<Self, Rejected> {
+//!         Ok(Greeter)
+//!     }
+//!
+//!     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+//!         exchange.request_headers_mut().set("x-greeting", b"hello");
+//!         Flow::Continue
+//!     }
+//! }
+//!
+//! // In a module: `sluicegate_host::plugin!(Greeter);`. In a test, the same filter runs on a proxy in memory:
+//! # #[cfg(feature = "double")] {
+//! use sluicegate_host::double::Double;
+//!
+//! let proxy = Double::new();
+//! let mut root = proxy.start::<Greeter>(r#"{"version": "1.0"}"#).unwrap();
+//! let reply = root.request(&[(":method", "GET"), (":path", "/")]);
+//! assert_eq!(reply.upstream.get("x-greeting"), Some(&b"hello"[..]));
+//! # }
+//! ```
+//!
+//! Header changes are staged on the exchange and written when the callback ends, each header at most once; what a filter
+//! finds out stays on the exchange as [`Facts`] until it is logged. Errors of the proxy are values ([`HostError`]);
+//! nothing that it answers, and nothing that comes from the network, makes a module trap.
+
+mod callbacks;
+mod callout;
+#[cfg(any(test, feature = "double"))]
+pub mod double;
+mod entropy;
+mod error;
+mod exchange;
+mod facts;
+mod filter;
+mod headers;
+mod host;
+mod identity;
+mod metrics;
+mod module;
+#[cfg(target_os = "wasi")]
+mod plugin;
+mod property;
+#[cfg(target_os = "wasi")]
+mod proxy;
+mod reply;
+pub mod shared;
+mod vm;
+
+pub use callbacks::Callbacks;
+pub use callout::{Callout, CalloutResponse, CalloutToken};
+pub use entropy::Entropy;
+pub use error::{HostError, Status};
+pub use exchange::Exchange;
+pub use facts::{Facts, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
+pub use filter::{Filter, Flow, Rejected};
+pub use headers::{HeaderMap, Headers};
+pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
+pub use metrics::Counter;
+pub use module::{Root, Stream};
+pub use reply::{GrpcStatus, Problem};
+pub use vm::Vm;
+
+#[doc(hidden)]
+#[cfg(target_os = "wasi")]
+pub use plugin::start;

@@ -1,1 +1,224 @@
-//! placeholder
+//! Trace context, request id and baggage for every request that crosses the proxy.
+//!
+//! A request comes in with a context of one of eight formats, a broken one, or none. It goes out with exactly one that is
+//! valid, in the formats that the policy injects, and nothing beside it that says otherwise; and with a request id:
+//!
+//! ```
+//! use sluicegate_host::double::Double;
+//! use sluicegate_trace_context::TraceContext;
+//!
+//! let mut proxy = Double::new().start::<TraceContext>(r#"{ "version": "1.0" }"#).unwrap();
+//! let exchange = proxy.request(&[
+//!     (":path", "/"),
+//!     ("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"),
+//!     ("x-trace-id", "not an id"),
+//! ]);
+//!
+//! let upstream = |name| exchange.upstream.get(name).map(String::from_utf8_lossy);
+//! let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+//! assert_eq!(upstream("traceparent").as_deref(), Some(traceparent));
+//! assert_eq!(upstream("x-trace-id"), None);
+//! assert_eq!(exchange.downstream.get("x-request-id"), exchange.upstream.get("x-request-id"));
+//! ```
+//!
+//! Read on: [`formats`](Format) has a file for each format, `propagation.rs` the order of precedence and what goes out,
+//! `policy.rs` the section `trace`.
+
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
+
+mod baggage;
+mod carriers;
+mod counters;
+mod formats;
+mod hex;
+mod observation;
+mod policy;
+mod propagation;
+mod remote;
+mod request_id;
+mod tracestate;
+
+pub use formats::Format;
+
+use carriers::Carriers;
+use counters::Counters;
+use formats::Changes;
+use policy::{Mode, TracePolicy};
+use propagation::Incoming;
+use sluicegate_host::{
+    Callbacks, Exchange, Filter, Flow, HeaderMap, Origin, Outside, Rejected, RequestId, TraceFacts, Vm,
+};
+use sluicegate_policy::{Direction, Document};
+use std::borrow::Cow;
+use tracestate::Tracestate;
+
+#[cfg(all(feature = "plugin", target_os = "wasi"))]
+sluicegate_host::plugin!(TraceContext);
+
+/// The filter.
+pub struct TraceContext {
+    policy: TracePolicy,
+    counters: Counters,
+}
+
+impl Filter for TraceContext {
+    const NAME: &'static str = "trace-context";
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
+
+    fn configure(document: &Document<'_>, vm: &Vm) -> Result<TraceContext, Rejected> {
+        Ok(TraceContext { policy: TracePolicy::read(document, vm), counters: Counters::define(vm)? })
+    }
+
+    fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+        if !self.policy.active {
+            return Flow::Continue;
+        }
+        let trusted = self.trusts(exchange);
+        let headers = exchange.request_headers().original();
+        let carriers = Carriers::pick(headers, exchange.is_grpc());
+        let (trace, mut changes) = match self.policy.mode {
+            Mode::Observe => self.observe(headers, &carriers),
+            Mode::Participate | Mode::Forward => self.propagate(&carriers, trusted, exchange.is_grpc(), exchange.vm()),
+        };
+        let baggage = self.baggage(headers, trusted);
+        let request_id = self.request_id(headers, trusted, exchange, &mut changes);
+
+        let out = exchange.request_headers_mut();
+        for (name, value) in changes.0 {
+            match value {
+                Some(value) => out.set(name, value),
+                None => out.remove(name),
+            }
+        }
+        match baggage {
+            Some(Some(value)) => out.set("baggage", value),
+            Some(None) => out.remove("baggage"),
+            None => {}
+        }
+        exchange.facts.trace = trace;
+        exchange.facts.request_id = request_id;
+        Flow::Continue
+    }
+
+    fn on_response_headers(&self, exchange: &mut Exchange) {
+        // Without a request here (an earlier filter answered) there is no id to echo.
+        if let Some(id) = exchange.facts.request_id.clone().filter(|_| self.policy.request_id.echo) {
+            exchange.response_headers_mut().set(self.policy.request_id.header.clone(), id.as_str());
+        }
+    }
+}
+
+impl TraceContext {
+    /// Whether the caller's context is continued. From the service beside this proxy it always is: the edge that trust is
+    /// about lies on the other side.
+    fn trusts(&self, exchange: &Exchange) -> bool {
+        exchange.direction() == Direction::Outbound
+            || *self.policy.rules.first(exchange).unwrap_or(&self.policy.trust_incoming)
+    }
+
+    fn propagate(&self, carriers: &Carriers<'_>, trusted: bool, grpc: bool, vm: &Vm) -> (Option<TraceFacts>, Changes) {
+        let incoming = Incoming::read(carriers, &self.policy);
+        let found = incoming.context(&self.policy);
+        let continued = found.filter(|_| trusted);
+        let format = continued.map(|(format, _)| format);
+        let remote = continued.map(|(_, remote)| remote);
+
+        let context = propagation::context(&incoming, remote, trusted, &self.policy, vm.entropy());
+        let changes = propagation::inject(&incoming, format, &context, &self.policy, carriers, grpc);
+
+        incoming.invalid(&self.policy).for_each(|format| self.counters.invalid(format));
+        match (format, found) {
+            (Some(format), _) => self.counters.continued(format),
+            (None, Some(_)) => {
+                self.counters.untrusted.increment();
+                self.counters.started.increment();
+            }
+            (None, None) => self.counters.started.increment(),
+        }
+        if format == Some(Format::W3c) && tracestate::check(&carriers.tracestate) == Tracestate::Invalid {
+            self.counters.tracestate_invalid.increment();
+        }
+        let outside = found
+            .filter(|_| !trusted)
+            .map(|(_, remote)| Outside { trace_id: remote.trace_id, span_id: remote.span_id });
+        let facts = TraceFacts {
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+            parent_span_id: context.parent_span_id,
+            flags: context.flags,
+            origin: if format.is_some() { Origin::Continued } else { Origin::Started },
+            outside,
+        };
+        (Some(facts), changes)
+    }
+
+    fn observe(&self, headers: &HeaderMap, carriers: &Carriers<'_>) -> (Option<TraceFacts>, Changes) {
+        let tracer = headers.get(&self.policy.observe_header);
+        let facts = observation::facts(tracer, carriers, self.policy.sampled_default);
+        let mut changes = Changes::default();
+        if tracer.is_some() {
+            changes.remove(self.policy.observe_header.clone());
+        }
+        (facts, changes)
+    }
+
+    /// The id of the request, and the headers that carry it on.
+    fn request_id(
+        &self,
+        headers: &HeaderMap,
+        trusted: bool,
+        exchange: &Exchange,
+        changes: &mut Changes,
+    ) -> Option<RequestId> {
+        const GRPC_METADATA: &str = "req-id";
+        let policy = &self.policy.request_id;
+        let metadata = exchange.is_grpc() && self.policy.ours.contains(&Format::Plain);
+        let mut kept = None;
+        if trusted {
+            kept = request_id::incoming(headers.all(&policy.header));
+            if kept.is_none() && metadata {
+                kept = request_id::incoming(headers.all(GRPC_METADATA));
+            }
+        }
+        let id = kept.or_else(|| {
+            self.counters.request_id_generated.increment();
+            request_id::generate(policy.kind, exchange.vm())
+        })?;
+        changes.set(policy.header.clone(), id.as_str());
+        if metadata && self.policy.inject.contains(Format::Plain) {
+            changes.set(GRPC_METADATA, id.as_str());
+        } else if metadata && headers.get(GRPC_METADATA).is_some() {
+            changes.remove(GRPC_METADATA);
+        }
+        Some(id)
+    }
+
+    /// The new baggage; `Some(None)` to take it away, `None` to leave it as it is.
+    fn baggage(&self, headers: &HeaderMap, trusted: bool) -> Option<Option<Vec<u8>>> {
+        let incoming: Vec<_> = if trusted { headers.all("baggage").collect() } else { Vec::new() };
+        let values: Vec<_> = self
+            .policy
+            .baggage
+            .iter()
+            .filter_map(|member| Some((member.key.as_str(), joined(headers, &member.header)?)))
+            .collect();
+        if values.is_empty() {
+            return (!trusted && headers.get("baggage").is_some()).then_some(None);
+        }
+        let ours: Vec<_> = values.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+        let merged = baggage::merge(&incoming, &ours);
+        self.counters.baggage_dropped.add(merged.dropped);
+        Some(Some(merged.value).filter(|value| !value.is_empty()))
+    }
+}
+
+/// The values of a header in one (RFC 9110 §5.3); `None` where it is absent or empty.
+fn joined<'m>(headers: &'m HeaderMap, name: &'m str) -> Option<Cow<'m, [u8]>> {
+    let mut values = headers.all(name);
+    let first = values.next()?;
+    let mut all = Cow::Borrowed(first);
+    for value in values {
+        all.to_mut().extend_from_slice(&[b", ", value].concat());
+    }
+    Some(all).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,433 @@
+//! A proxy in memory, on which a filter's whole behaviour is tested natively.
+//!
+//! It keeps what a proxy keeps (headers, properties, shared data, metrics, a log), counts the hostcalls, and drives a
+//! filter through the callbacks of an exchange in the order that a proxy does. Time stands still unless a test moves it,
+//! and its random source always gives the same bytes.
+
+use crate::{
+    Callbacks, Facts, Filter, Flow, HeaderMap, Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId,
+    MetricKind, Root, SharedValue, Status, headers,
+};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The proxy. Tests leak it, so that it lives as long as a real one seems to for a module.
+pub struct Double {
+    state: RefCell<State>,
+    shared: Rc<RefCell<HashMap<String, SharedValue>>>,
+}
+
+#[derive(Default)]
+struct State {
+    configuration: Vec<u8>,
+    environment: HashMap<String, String>,
+    headers: HashMap<MapKind, Vec<(String, Vec<u8>)>>,
+    callout_body: Vec<u8>,
+    properties: HashMap<String, Vec<u8>>,
+    metrics: Vec<(String, u64)>,
+    log: Vec<(Level, String)>,
+    calls: Vec<&'static str>,
+    now: u64,
+    reply: Option<Reply>,
+    tick_period: Duration,
+    callouts: Vec<SentCallout>,
+    route_cache_clears: usize,
+}
+
+/// A local reply that a filter made.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers that the filter gave.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The gRPC status.
+    pub grpc_status: Option<u32>,
+}
+
+/// A callout that a filter sent.
+#[derive(Clone, Debug)]
+pub struct SentCallout {
+    /// The cluster.
+    pub cluster: String,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The time limit.
+    pub timeout: Duration,
+}
+
+/// What came of an exchange.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The request's headers as they left for the upstream; as they stood when a filter replied.
+    pub upstream: HeaderMap,
+    /// The response's headers as they left for the caller.
+    pub downstream: HeaderMap,
+    /// The filter's reply in the place of the upstream's.
+    pub reply: Option<Reply>,
+    /// What the filter found out.
+    pub facts: Facts,
+    /// The hostcalls of this exchange, in order.
+    pub calls: Vec<&'static str>,
+}
+
+impl Double {
+    /// A proxy with one worker.
+    pub fn new() -> &'static Double {
+        Double::with_shared(Rc::default())
+    }
+
+    /// Another worker of the same proxy: state of its own, shared data in common.
+    pub fn worker_beside(&self) -> &'static Double {
+        Double::with_shared(Rc::clone(&self.shared))
+    }
+
+    fn with_shared(shared: Rc<RefCell<HashMap<String, SharedValue>>>) -> &'static Double {
+        Box::leak(Box::new(Double { state: RefCell::default(), shared }))
+    }
+
+    /// Starts a filter under a policy.
+    ///
+    /// # Errors
+    /// The lines that a real proxy's log would show.
+    pub fn start<F: Filter>(&'static self, policy: &str) -> Result<Running<F>, Vec<String>> {
+        self.state.borrow_mut().configuration = policy.into();
+        let mut root = Root::new(self);
+        match root.configure() {
+            true => {
+                self.state.borrow_mut().calls.clear();
+                Ok(Running { proxy: self, root })
+            }
+            false => Err(self.log_lines()),
+        }
+    }
+
+    /// Sets the headers of a map, as a test of the headers alone needs it.
+    pub fn put_headers<V: AsRef<[u8]>>(&self, map: MapKind, pairs: &[(&str, V)]) {
+        let pairs = pairs.iter().map(|(n, v)| ((*n).to_owned(), v.as_ref().to_vec())).collect();
+        self.state.borrow_mut().headers.insert(map, pairs);
+    }
+
+    /// The headers of a map as they stand.
+    pub fn headers(&self, map: MapKind) -> HeaderMap {
+        let state = self.state.borrow();
+        HeaderMap::from_pairs(state.headers.get(&map).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// Sets a property; the parts of its path separated by NUL.
+    pub fn set(&self, property: &str, value: impl Into<Vec<u8>>) {
+        self.state.borrow_mut().properties.insert(property.to_owned(), value.into());
+    }
+
+    /// Sets an environment variable of the VM.
+    pub fn set_environment(&self, name: &str, value: &str) {
+        self.state.borrow_mut().environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.state.borrow_mut();
+        state.now = state.now.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The hostcalls so far, by their names in the ABI; log lines are not counted.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.state.borrow().calls.clone()
+    }
+
+    /// What stands in the proxy's log.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.state.borrow().log.iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The value of a metric by its full name; `None` where it was never defined.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        self.state.borrow().metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// The callouts that were sent.
+    pub fn callouts(&self) -> Vec<SentCallout> {
+        self.state.borrow().callouts.clone()
+    }
+
+    /// How often the route was to be picked anew.
+    pub fn route_cache_clears(&self) -> usize {
+        self.state.borrow().route_cache_clears
+    }
+
+    /// The tick that was asked for; zero for none.
+    pub fn tick_period(&self) -> Duration {
+        self.state.borrow().tick_period
+    }
+
+    fn called(&self, call: &'static str) {
+        self.state.borrow_mut().calls.push(call);
+    }
+}
+
+/// A filter on the proxy.
+pub struct Running<F: Filter> {
+    proxy: &'static Double,
+    root: Root<F>,
+}
+
+impl<F: Filter> Running<F> {
+    /// A whole exchange whose upstream answers 200.
+    pub fn request<V: AsRef<[u8]>>(&mut self, headers: &[(&str, V)]) -> Outcome {
+        self.exchange(headers, &[(":status", "200")])
+    }
+
+    /// A whole exchange.
+    pub fn exchange<V: AsRef<[u8]>, W: AsRef<[u8]>>(
+        &mut self,
+        request: &[(&str, V)],
+        response: &[(&str, W)],
+    ) -> Outcome {
+        let Some(mut stream) = self.root.stream() else {
+            unreachable!("a running filter has a policy");
+        };
+        let before = self.proxy.calls().len();
+        self.proxy.put_headers(MapKind::RequestHeaders, request);
+        self.proxy.put_headers(MapKind::ResponseHeaders, response);
+        self.proxy.state.borrow_mut().reply = None;
+        if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) && stream.request_headers() == Flow::Replied {
+            let reply = self.proxy.state.borrow().reply.clone();
+            if let Some(reply) = reply {
+                let status = reply.status.to_string();
+                let mut headers = vec![(":status", status.as_bytes())];
+                headers.extend(reply.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())));
+                self.proxy.put_headers(MapKind::ResponseHeaders, &headers);
+            }
+        }
+        if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
+            stream.response_headers();
+        }
+        if F::CALLBACKS.contains(Callbacks::LOG) {
+            stream.log();
+        }
+        Outcome {
+            upstream: self.proxy.headers(MapKind::RequestHeaders),
+            downstream: self.proxy.headers(MapKind::ResponseHeaders),
+            reply: self.proxy.state.borrow().reply.clone(),
+            facts: stream.exchange().facts.clone(),
+            calls: self.proxy.calls().split_off(before),
+        }
+    }
+
+    /// An exchange that never had request headers here: an earlier filter answered it, or the proxy rejected it.
+    pub fn rejected_exchange<W: AsRef<[u8]>>(&mut self, response: &[(&str, W)]) -> HeaderMap {
+        let Some(mut stream) = self.root.stream() else {
+            unreachable!("a running filter has a policy");
+        };
+        self.proxy.state.borrow_mut().headers.remove(&MapKind::RequestHeaders);
+        self.proxy.put_headers(MapKind::ResponseHeaders, response);
+        if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
+            stream.response_headers();
+        }
+        if F::CALLBACKS.contains(Callbacks::LOG) {
+            stream.log();
+        }
+        self.proxy.headers(MapKind::ResponseHeaders)
+    }
+
+    /// A tick.
+    pub fn tick(&mut self) {
+        self.root.tick();
+    }
+
+    /// The answer to a callout, by its number in [`Double::callouts`].
+    pub fn answer_callout(&mut self, callout: u32, headers: &[(&str, &str)], body: &[u8]) {
+        self.proxy.put_headers(MapKind::CalloutResponseHeaders, headers);
+        self.proxy.state.borrow_mut().callout_body = body.to_vec();
+        self.root.callout_response(crate::CalloutToken(callout));
+    }
+
+    /// The proxy.
+    pub fn proxy(&self) -> &'static Double {
+        self.proxy
+    }
+
+    /// The filter.
+    pub fn filter(&self) -> Option<&F> {
+        self.root.filter()
+    }
+}
+
+fn failed<T>(call: &'static str, status: Status) -> Result<T, HostError> {
+    Err(HostError { call, status })
+}
+
+impl Host for Double {
+    fn header_map(&self, map: MapKind) -> Result<Vec<u8>, HostError> {
+        self.called("proxy_get_header_map_pairs");
+        match self.state.borrow().headers.get(&map) {
+            Some(pairs) => Ok(headers::serialize(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_slice())))),
+            None => failed("proxy_get_header_map_pairs", Status::BadArgument),
+        }
+    }
+
+    /// Like the real one, it replaces the first value and leaves the others.
+    fn set_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.called("proxy_replace_header_map_value");
+        let mut state = self.state.borrow_mut();
+        let pairs = state.headers.entry(map).or_default();
+        match pairs.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = value.to_vec(),
+            None => pairs.push((name.to_owned(), value.to_vec())),
+        }
+        Ok(())
+    }
+
+    fn add_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.called("proxy_add_header_map_value");
+        let mut state = self.state.borrow_mut();
+        state.headers.entry(map).or_default().push((name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    fn remove_header(&self, map: MapKind, name: &str) -> Result<(), HostError> {
+        self.called("proxy_remove_header_map_value");
+        self.state.borrow_mut().headers.entry(map).or_default().retain(|(n, _)| n != name);
+        Ok(())
+    }
+
+    fn property(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.called("proxy_get_property");
+        Ok(self.state.borrow().properties.get(path).cloned())
+    }
+
+    fn set_property(&self, path: &str, value: &[u8]) -> Result<(), HostError> {
+        self.called("proxy_set_property");
+        self.state.borrow_mut().properties.insert(format!("wasm.{path}"), value.to_vec());
+        Ok(())
+    }
+
+    fn send_local_response(&self, response: &LocalResponse<'_>) -> Result<(), HostError> {
+        self.called("proxy_send_local_response");
+        let headers = response.headers.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect();
+        self.state.borrow_mut().reply = Some(Reply {
+            status: response.status,
+            headers,
+            body: response.body.to_vec(),
+            grpc_status: response.grpc_status,
+        });
+        Ok(())
+    }
+
+    fn now(&self) -> Result<u64, HostError> {
+        self.called("proxy_get_current_time_nanoseconds");
+        Ok(self.state.borrow().now)
+    }
+
+    fn random(&self, buffer: &mut [u8]) -> Result<(), HostError> {
+        self.called("random_get");
+        buffer.fill(0x5a);
+        Ok(())
+    }
+
+    fn shared_data(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        self.called("proxy_get_shared_data");
+        Ok(self.shared.borrow().get(key).cloned())
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], cas: Option<u32>) -> Result<(), HostError> {
+        self.called("proxy_set_shared_data");
+        let mut shared = self.shared.borrow_mut();
+        let next = shared.values().map(|value| value.cas).max().unwrap_or(0).saturating_add(1);
+        match (shared.get(key), cas) {
+            // Like the real one, it does not check a key that does not exist.
+            (Some(current), Some(cas)) if current.cas != cas => failed("proxy_set_shared_data", Status::CasMismatch),
+            _ => {
+                shared.insert(key.to_owned(), SharedValue { bytes: value.to_vec(), cas: next });
+                Ok(())
+            }
+        }
+    }
+
+    fn define_metric(&self, _kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
+        self.called("proxy_define_metric");
+        let mut state = self.state.borrow_mut();
+        let known = state.metrics.iter().position(|(n, _)| n == name);
+        let position = known.unwrap_or_else(|| {
+            state.metrics.push((name.to_owned(), 0));
+            state.metrics.len().saturating_sub(1)
+        });
+        Ok(MetricId(u32::try_from(position).unwrap_or(u32::MAX)))
+    }
+
+    fn increment_metric(&self, metric: MetricId, by: i64) -> Result<(), HostError> {
+        self.called("proxy_increment_metric");
+        match self.state.borrow_mut().metrics.get_mut(metric.0 as usize) {
+            Some((_, value)) => {
+                *value = value.wrapping_add_signed(by);
+                Ok(())
+            }
+            None => failed("proxy_increment_metric", Status::NotFound),
+        }
+    }
+
+    fn record_metric(&self, metric: MetricId, recorded: u64) -> Result<(), HostError> {
+        self.called("proxy_record_metric");
+        match self.state.borrow_mut().metrics.get_mut(metric.0 as usize) {
+            Some((_, value)) => {
+                *value = recorded;
+                Ok(())
+            }
+            None => failed("proxy_record_metric", Status::NotFound),
+        }
+    }
+
+    fn http_call(&self, call: &HttpCall<'_>) -> Result<u32, HostError> {
+        self.called("proxy_http_call");
+        let mut state = self.state.borrow_mut();
+        state.callouts.push(SentCallout {
+            cluster: call.cluster.to_owned(),
+            headers: call.headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            body: call.body.to_vec(),
+            timeout: call.timeout,
+        });
+        Ok(u32::try_from(state.callouts.len().saturating_sub(1)).unwrap_or(u32::MAX))
+    }
+
+    fn callout_body(&self, limit: usize) -> Result<Vec<u8>, HostError> {
+        self.called("proxy_get_buffer_bytes");
+        Ok(self.state.borrow().callout_body.iter().copied().take(limit).collect())
+    }
+
+    fn call_foreign(&self, function: &str, _argument: &[u8]) -> Result<Vec<u8>, HostError> {
+        self.called("proxy_call_foreign_function");
+        match function {
+            "clear_route_cache" => {
+                let mut state = self.state.borrow_mut();
+                state.route_cache_clears = state.route_cache_clears.saturating_add(1);
+                Ok(Vec::new())
+            }
+            _ => failed("proxy_call_foreign_function", Status::NotFound),
+        }
+    }
+
+    fn plugin_configuration(&self) -> Result<Vec<u8>, HostError> {
+        self.called("proxy_get_buffer_bytes");
+        Ok(self.state.borrow().configuration.clone())
+    }
+
+    fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
+        self.called("proxy_set_tick_period_milliseconds");
+        self.state.borrow_mut().tick_period = period;
+        Ok(())
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        self.state.borrow().environment.get(name).cloned()
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.state.borrow_mut().log.push((level, line.to_owned()));
+    }
+}

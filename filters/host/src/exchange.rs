@@ -1,0 +1,150 @@
+use crate::reply::{self, Problem};
+use crate::{Facts, Flow, Headers, Host, HostError, Level, MapKind, Vm, property};
+use sluicegate_policy::{Direction, RequestView};
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// One request and its response, as a filter sees it.
+///
+/// It lives from the first callback to the last. Callbacks come in no fixed order and not all of them come: an exchange
+/// that an earlier filter answered, or that the proxy rejected, reaches the log without ever having had request headers
+/// here. Then the header map is empty and the facts are absent.
+pub struct Exchange {
+    host: &'static dyn Host,
+    vm: Rc<Vm>,
+    request: Headers,
+    response: Headers,
+    grpc: bool,
+    /// What filters found out.
+    pub facts: Facts,
+}
+
+impl Exchange {
+    pub(crate) fn new(host: &'static dyn Host, vm: Rc<Vm>) -> Exchange {
+        Exchange {
+            host,
+            vm,
+            request: Headers::new(host, MapKind::RequestHeaders),
+            response: Headers::new(host, MapKind::ResponseHeaders),
+            grpc: false,
+            facts: Facts::default(),
+        }
+    }
+
+    /// The request's headers.
+    pub fn request_headers(&self) -> &Headers {
+        &self.request
+    }
+
+    /// The request's headers, to change; only in the callback of the request's headers.
+    pub fn request_headers_mut(&mut self) -> &mut Headers {
+        &mut self.request
+    }
+
+    /// The response's headers.
+    pub fn response_headers(&self) -> &Headers {
+        &self.response
+    }
+
+    /// The response's headers, to change; only in the callback of the response's headers.
+    pub fn response_headers_mut(&mut self) -> &mut Headers {
+        &mut self.response
+    }
+
+    /// What outlives the exchange: clock, entropy, the module's place in the mesh.
+    pub fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// Which way the exchange goes, seen from the service beside this proxy.
+    pub fn direction(&self) -> Direction {
+        self.vm.direction()
+    }
+
+    /// A property of the exchange as bytes, the parts of its path separated by NUL; `None` where it is absent now.
+    pub fn property(&self, path: &str) -> Option<Vec<u8>> {
+        property::bytes(self.host, path)
+    }
+
+    /// A property as text; bytes that are not UTF-8 become U+FFFD. `None` also where it is empty.
+    pub fn text_property(&self, path: &str) -> Option<String> {
+        property::text(self.host, path)
+    }
+
+    /// A property as a number; durations and times are in nanoseconds.
+    pub fn integer_property(&self, path: &str) -> Option<i64> {
+        property::integer(self.host, path)
+    }
+
+    /// Leaves a value in the proxy's filter state, where access loggers and other plugins find it as `wasm.<name>`.
+    pub fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.host.set_property(name, value)
+    }
+
+    /// Has the route picked anew from the headers as this callback leaves them.
+    pub fn clear_route_cache(&self) -> Result<(), HostError> {
+        self.host.call_foreign("clear_route_cache", &[]).map(drop)
+    }
+
+    /// Whether the request is gRPC by its content type, as the proxy decides it.
+    pub fn is_grpc(&self) -> bool {
+        self.grpc
+    }
+
+    /// Answers the request in the place of the upstream, in the form that its caller reads: problem details
+    /// (RFC 9457) over HTTP, a status and a short message over gRPC. Return the flow that this returns.
+    pub fn reply(&mut self, problem: &Problem) -> Flow {
+        match reply::send(self.host, problem, &self.facts, self.grpc) {
+            Ok(()) => Flow::Replied,
+            Err(error) => {
+                self.host.log(Level::Error, &format!("{}: not sent: {error}", problem.code));
+                Flow::Continue
+            }
+        }
+    }
+
+    // === callbacks, from the module ===
+
+    pub(crate) fn begin_request(&mut self) {
+        self.grpc = self.request.original().get("content-type").is_some_and(is_grpc);
+    }
+
+    pub(crate) fn end_request(&mut self) {
+        let written = self.request.write();
+        self.complain("request headers", written);
+    }
+
+    pub(crate) fn end_response(&mut self) {
+        let written = self.response.write();
+        self.complain("response headers", written);
+    }
+
+    fn complain(&self, what: &str, written: Result<(), HostError>) {
+        if let Err(error) = written {
+            self.host.log(Level::Error, &format!("{what}: not written: {error}"));
+        }
+    }
+}
+
+/// `application/grpc` and `application/grpc+proto`, not `application/grpc-web`: what the proxy itself treats as gRPC.
+fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+' | b';', ..]))
+}
+
+impl RequestView for Exchange {
+    fn authority(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":authority")
+    }
+
+    fn path(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":path")
+    }
+
+    fn method(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":method")
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.request.get(name).map(Cow::Borrowed)
+    }
+}

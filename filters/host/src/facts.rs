@@ -1,0 +1,192 @@
+//! What filters find out about an exchange and leave for each other, and for the log.
+
+use std::fmt;
+use std::rc::Rc;
+
+/// What is known about an exchange so far. A fact that is absent was not found out: its filter is off, has not run, or
+/// the exchange never came so far.
+///
+/// In one module the facts are handed over in memory. Between separate plugins the trace context travels in
+/// `traceparent`, the request id in its header.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The trace that the exchange belongs to.
+    pub trace: Option<TraceFacts>,
+    /// The id of the request.
+    pub request_id: Option<RequestId>,
+}
+
+/// The trace context in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceFacts {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span that upstream sees as its parent: this hop's own, or the caller's where the context is only forwarded.
+    pub span_id: SpanId,
+    /// The caller's span, where this hop has one of its own.
+    pub parent_span_id: Option<SpanId>,
+    /// Sampled, random.
+    pub flags: TraceFlags,
+    /// Where the trace comes from.
+    pub origin: Origin,
+    /// The context of an untrusted caller, which was not continued.
+    pub outside: Option<Outside>,
+}
+
+/// Where a trace comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It began here.
+    Started,
+    /// A context that came in goes on.
+    Continued,
+    /// The proxy's own tracer made it.
+    Proxy,
+}
+
+/// The ids that an untrusted caller sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its span, where it said.
+    pub span_id: Option<SpanId>,
+}
+
+/// A trace id: 16 bytes, not all zero (W3C Trace Context §3.2.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId([u8; 16]);
+
+/// A span id: 8 bytes, not all zero (W3C Trace Context §3.2.2.4, `parent-id`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanId([u8; 8]);
+
+impl TraceId {
+    /// `None` for all zero, which is no id.
+    pub fn new(bytes: [u8; 16]) -> Option<TraceId> {
+        (bytes != [0; 16]).then_some(TraceId(bytes))
+    }
+
+    /// The bytes, most significant first.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl SpanId {
+    /// `None` for all zero, which is no id.
+    pub fn new(bytes: [u8; 8]) -> Option<SpanId> {
+        (bytes != [0; 8]).then_some(SpanId(bytes))
+    }
+
+    /// The bytes, most significant first.
+    pub fn bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// 32 lower-case hex digits.
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// 16 lower-case hex digits.
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The trace flags that Level 2 defines (W3C Trace Context §3.2.2.5); the others are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceFlags {
+    /// Bit 0: the caller may have recorded its part.
+    pub sampled: bool,
+    /// Bit 1: the right-most 7 bytes of the trace id are random.
+    pub random: bool,
+}
+
+impl TraceFlags {
+    /// Of a byte; bits 2 to 7 are dropped.
+    pub fn from_byte(byte: u8) -> TraceFlags {
+        TraceFlags { sampled: byte & 1 != 0, random: byte & 2 != 0 }
+    }
+
+    /// As a byte.
+    pub fn byte(self) -> u8 {
+        u8::from(self.sampled) | u8::from(self.random) << 1
+    }
+}
+
+/// The id of a request: 1 to 128 bytes of `A-Z a-z 0-9 . _ ~ - + / = : @`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(Rc<str>);
+
+impl RequestId {
+    /// The longest that is accepted, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// `None` where the value is not well-formed.
+    pub fn parse(value: &[u8]) -> Option<RequestId> {
+        let well_formed = (1..=RequestId::MAX_LEN).contains(&value.len())
+            && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._~-+/=:@".contains(byte));
+        if !well_formed {
+            return None;
+        }
+        std::str::from_utf8(value).ok().map(|text| RequestId(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_zero_is_no_id() {
+        assert_eq!(TraceId::new([0; 16]), None);
+        assert_eq!(SpanId::new([0; 8]), None);
+    }
+
+    #[test]
+    fn ids_print_as_lower_case_hex_with_their_zeros() {
+        let mut bytes = [0; 16];
+        bytes[15] = 0xAB;
+        assert_eq!(TraceId::new(bytes).unwrap().to_string(), "000000000000000000000000000000ab");
+        assert_eq!(SpanId::new([0x0f; 8]).unwrap().to_string(), "0f0f0f0f0f0f0f0f");
+    }
+
+    #[test]
+    fn unknown_flags_are_dropped() {
+        assert_eq!(TraceFlags::from_byte(0xff).byte(), 0x03);
+        assert_eq!(TraceFlags::from_byte(0xfc).byte(), 0x00);
+    }
+
+    #[test]
+    fn a_request_id_is_short_and_of_safe_characters() {
+        for good in ["a", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "a.b_c~d-e+f/g=h:i@j", &"x".repeat(128)] {
+            assert!(RequestId::parse(good.as_bytes()).is_some(), "{good}");
+        }
+        for bad in [&b""[..], b"a b", b"a\"b", b"a,b", b"caf\xc3\xa9", b"\xff", b"a;b", &[b'x'; 129]] {
+            assert!(RequestId::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

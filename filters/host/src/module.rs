@@ -1,0 +1,135 @@
+//! A filter in its place between the proxy's callbacks, whichever proxy it is.
+
+use crate::{CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, Level, Vm};
+use sluicegate_policy::Document;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often counters are handed to the proxy and filters get their tick.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A root context: one filter under one policy.
+pub struct Root<F: Filter> {
+    host: &'static dyn Host,
+    in_force: Option<InForce<F>>,
+}
+
+struct InForce<F> {
+    filter: Rc<F>,
+    vm: Rc<Vm>,
+}
+
+impl<F: Filter> Root<F> {
+    /// A root context that has no policy yet.
+    pub fn new(host: &'static dyn Host) -> Root<F> {
+        Root { host, in_force: None }
+    }
+
+    /// Reads the policy. `false` rejects it as a whole; the proxy then keeps the root context of the policy before.
+    pub fn configure(&mut self) -> bool {
+        match self.read_policy() {
+            Ok(in_force) => {
+                self.in_force = Some(in_force);
+                if let Err(error) = self.host.set_tick_period(TICK) {
+                    self.host.log(Level::Warn, &format!("{}: no ticks: {error}", F::NAME));
+                }
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    self.host.log(Level::Error, &format!("{}: policy rejected: {problem}", F::NAME));
+                }
+                false
+            }
+        }
+    }
+
+    fn read_policy(&self) -> Result<InForce<F>, Vec<String>> {
+        let one = |problem: String| vec![problem];
+        let configuration = self.host.plugin_configuration().map_err(|error| one(error.to_string()))?;
+        let vm = Vm::new(self.host).map_err(|error| one(error.to_string()))?;
+        let environment = |name: &str| self.host.environment(name);
+        let document = Document::parse(&configuration, &environment).map_err(lines)?;
+        let filter = F::configure(&document, &vm).map_err(|error| one(error.to_string()))?;
+        let warnings = document.finish().map_err(lines)?;
+        for warning in warnings {
+            self.host.log(Level::Warn, &format!("{}: policy: {warning}", F::NAME));
+        }
+        Ok(InForce { filter: Rc::new(filter), vm: Rc::new(vm) })
+    }
+
+    /// The callbacks of a new exchange; `None` without a policy in force.
+    pub fn stream(&self) -> Option<Stream<F>> {
+        let InForce { filter, vm } = self.in_force.as_ref()?;
+        let exchange = Exchange::new(self.host, Rc::clone(vm));
+        Some(Stream { filter: Rc::clone(filter), exchange })
+    }
+
+    /// Time has passed.
+    pub fn tick(&self) {
+        if let Some(InForce { filter, vm }) = &self.in_force {
+            filter.on_tick(vm);
+            vm.metrics.flush(self.host);
+        }
+    }
+
+    /// A callout was answered, or given up.
+    pub fn callout_response(&self, token: CalloutToken) {
+        if let Some(InForce { filter, vm }) = &self.in_force {
+            filter.on_callout_response(token, &CalloutResponse::read(self.host), vm);
+        }
+    }
+
+    /// The filter in force: for tests.
+    pub fn filter(&self) -> Option<&F> {
+        self.in_force.as_ref().map(|in_force| in_force.filter.as_ref())
+    }
+}
+
+/// Runs when the proxy deletes the context, not when it is done with it: a callback for "done" would be entered for every
+/// exchange too.
+impl<F: Filter> Drop for Root<F> {
+    fn drop(&mut self) {
+        if let Some(InForce { vm, .. }) = &self.in_force {
+            vm.metrics.flush(self.host);
+            // The timer of a context outlives the context, and would burn CPU in an idle proxy after many reloads.
+            let _ = self.host.set_tick_period(Duration::ZERO);
+        }
+    }
+}
+
+/// The context of one exchange.
+pub struct Stream<F: Filter> {
+    filter: Rc<F>,
+    exchange: Exchange,
+}
+
+impl<F: Filter> Stream<F> {
+    /// The request's headers have come.
+    pub fn request_headers(&mut self) -> Flow {
+        self.exchange.begin_request();
+        let flow = self.filter.on_request_headers(&mut self.exchange);
+        self.exchange.end_request();
+        flow
+    }
+
+    /// The response's headers have come.
+    pub fn response_headers(&mut self) {
+        self.filter.on_response_headers(&mut self.exchange);
+        self.exchange.end_response();
+    }
+
+    /// The exchange is over.
+    pub fn log(&mut self) {
+        self.filter.on_log(&mut self.exchange);
+    }
+
+    /// The exchange: for tests.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}

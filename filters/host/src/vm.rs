@@ -1,0 +1,64 @@
+use crate::metrics::Metrics;
+use crate::{Callout, CalloutToken, Counter, Entropy, Host, HostError, Level, identity};
+use sluicegate_policy::Direction;
+
+/// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and where in
+/// the mesh it sits.
+pub struct Vm {
+    host: &'static dyn Host,
+    entropy: Entropy,
+    direction: Direction,
+    pub(crate) metrics: Metrics,
+}
+
+impl Vm {
+    pub(crate) fn new(host: &'static dyn Host) -> Result<Vm, HostError> {
+        Ok(Vm {
+            host,
+            entropy: Entropy::from_host(host)?,
+            direction: identity::direction(host),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// Time since the Unix epoch, in nanoseconds. One hostcall.
+    pub fn now(&self) -> Result<u64, HostError> {
+        self.host.now()
+    }
+
+    /// Random bytes.
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// Which way the exchanges of this listener go.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The service beside this proxy as the proxy's node tells it; `unknown_service` where it does not.
+    pub fn service_name(&self) -> String {
+        identity::service_name(self.host)
+    }
+
+    /// A counter that shows in the proxy's stats as `sluicegate_<name>` with these labels. Metrics are never freed while a
+    /// VM lives: labels come from a fixed set, never from a request.
+    pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> Result<Counter, HostError> {
+        self.metrics.counter(self.host, name, labels)
+    }
+
+    /// Sends a request of our own.
+    pub fn call(&self, callout: &Callout<'_>) -> Result<CalloutToken, HostError> {
+        callout.send(self.host)
+    }
+
+    /// The proxy itself: for [`crate::shared`].
+    pub fn host(&self) -> &'static dyn Host {
+        self.host
+    }
+
+    /// Writes a line to the proxy's own log.
+    pub fn log(&self, level: Level, line: &str) {
+        self.host.log(level, line);
+    }
+}

@@ -1,0 +1,94 @@
+use crate::formats::{Format, Formats};
+use sluicegate_host::HeaderMap;
+
+/// The headers of a request that can carry a trace context, picked out in one pass.
+#[derive(Default)]
+pub(crate) struct Carriers<'m> {
+    pub(crate) traceparent: Field<'m>,
+    pub(crate) tracestate: Vec<&'m [u8]>,
+    pub(crate) b3: Field<'m>,
+    pub(crate) b3_trace_id: Field<'m>,
+    pub(crate) b3_span_id: Field<'m>,
+    pub(crate) b3_parent_span_id: Field<'m>,
+    pub(crate) b3_sampled: Field<'m>,
+    pub(crate) b3_flags: Field<'m>,
+    pub(crate) jaeger: Field<'m>,
+    pub(crate) xray: Field<'m>,
+    pub(crate) google: Field<'m>,
+    pub(crate) azure: Field<'m>,
+    pub(crate) plain: PlainFields<'m>,
+    /// gRPC metadata; left empty for other requests, where these names mean nothing.
+    pub(crate) plain_grpc: PlainFields<'m>,
+    /// The formats of which a header is there.
+    pub(crate) present: Formats,
+}
+
+/// `X-Trace-ID` and its like.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PlainFields<'m> {
+    pub(crate) trace_id: Field<'m>,
+    pub(crate) span_id: Field<'m>,
+    pub(crate) parent_span_id: Field<'m>,
+}
+
+/// A header that makes sense only once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Field<'m> {
+    #[default]
+    Absent,
+    One(&'m [u8]),
+    Repeated,
+}
+
+impl<'m> Field<'m> {
+    pub(crate) fn is_absent(self) -> bool {
+        self == Field::Absent
+    }
+
+    fn put(&mut self, value: &'m [u8]) {
+        *self = match self {
+            Field::Absent => Field::One(value.trim_ascii()),
+            _ => Field::Repeated,
+        };
+    }
+}
+
+impl<'m> Carriers<'m> {
+    pub(crate) fn pick(headers: &'m HeaderMap, grpc: bool) -> Carriers<'m> {
+        let mut carriers = Carriers::default();
+        for (name, value) in headers.iter() {
+            carriers.put(name, value, grpc);
+        }
+        carriers
+    }
+
+    fn put(&mut self, name: &[u8], value: &'m [u8], grpc: bool) {
+        let (field, format) = match name {
+            b"traceparent" => (&mut self.traceparent, Format::W3c),
+            b"tracestate" => {
+                self.tracestate.push(value);
+                self.present.insert(Format::W3c);
+                return;
+            }
+            b"b3" => (&mut self.b3, Format::B3),
+            b"x-b3-traceid" => (&mut self.b3_trace_id, Format::B3Multi),
+            b"x-b3-spanid" => (&mut self.b3_span_id, Format::B3Multi),
+            b"x-b3-parentspanid" => (&mut self.b3_parent_span_id, Format::B3Multi),
+            b"x-b3-sampled" => (&mut self.b3_sampled, Format::B3Multi),
+            b"x-b3-flags" => (&mut self.b3_flags, Format::B3Multi),
+            b"uber-trace-id" => (&mut self.jaeger, Format::Jaeger),
+            b"x-amzn-trace-id" => (&mut self.xray, Format::Xray),
+            b"x-cloud-trace-context" => (&mut self.google, Format::Google),
+            b"request-id" => (&mut self.azure, Format::Azure),
+            b"x-trace-id" => (&mut self.plain.trace_id, Format::Plain),
+            b"x-span-id" => (&mut self.plain.span_id, Format::Plain),
+            b"x-parent-span-id" => (&mut self.plain.parent_span_id, Format::Plain),
+            b"trace-id" if grpc => (&mut self.plain_grpc.trace_id, Format::Plain),
+            b"span-id" if grpc => (&mut self.plain_grpc.span_id, Format::Plain),
+            b"parent-span-id" if grpc => (&mut self.plain_grpc.parent_span_id, Format::Plain),
+            _ => return,
+        };
+        field.put(value);
+        self.present.insert(format);
+    }
+}

@@ -1,0 +1,203 @@
+//! The section `trace` of the policy.
+
+use crate::formats::{Format, Formats};
+use sluicegate_host::Vm;
+use sluicegate_policy::{Directions, Document, Rules, Section};
+use std::borrow::Cow;
+
+/// What becomes of a valid context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It goes on with a span of this hop's own.
+    Participate,
+    /// It goes on as it came.
+    Forward,
+    /// The proxy's own tracer deals with it; we only look.
+    Observe,
+}
+
+/// How request ids are made (RFC 9562).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdKind {
+    /// Begins with the time, so that ids sort by it.
+    UuidV7,
+    /// Random throughout.
+    UuidV4,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TracePolicy {
+    /// Switched on, and for the direction that this proxy works in.
+    pub(crate) active: bool,
+    pub(crate) mode: Mode,
+    /// Looked for in this order.
+    pub(crate) extract: Vec<Format>,
+    pub(crate) inject: Formats,
+    /// Those of `extract` in their order, then those that are only injected: what we look at and may change.
+    pub(crate) ours: Vec<Format>,
+    pub(crate) trust_incoming: bool,
+    /// The first that matches decides about trust.
+    pub(crate) rules: Rules<bool>,
+    pub(crate) sampled_default: bool,
+    pub(crate) request_id: RequestIdPolicy,
+    pub(crate) baggage: Vec<BaggageMember>,
+    /// Where the proxy's tracer leaves its ids for us.
+    pub(crate) observe_header: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RequestIdPolicy {
+    pub(crate) header: Cow<'static, str>,
+    pub(crate) kind: IdKind,
+    pub(crate) echo: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BaggageMember {
+    pub(crate) key: String,
+    pub(crate) header: String,
+}
+
+const MODES: [(&str, Mode); 3] =
+    [("participate", Mode::Participate), ("forward", Mode::Forward), ("observe", Mode::Observe)];
+
+const ID_KINDS: [(&str, IdKind); 2] = [("uuidv7", IdKind::UuidV7), ("uuidv4", IdKind::UuidV4)];
+
+const A_HEADER: &str = "an HTTP header name (RFC 9110 §5.1), not a pseudo header";
+
+impl TracePolicy {
+    pub(crate) fn read(document: &Document<'_>, vm: &Vm) -> TracePolicy {
+        let trace = document.section("trace");
+        let enabled = trace.boolean("enabled").unwrap_or(true);
+        let directions = trace.directions("direction").unwrap_or(Directions::ALL);
+        let formats = Format::ALL.map(|format| (format.name(), format));
+        let extract = trace.choices("extract", &formats).unwrap_or_else(|| Format::ALL.to_vec());
+        let inject = trace.choices("inject", &formats).unwrap_or_else(|| vec![Format::W3c]);
+        let only_injected = inject.iter().filter(|format| !extract.contains(format));
+        let ours: Vec<_> = extract.iter().chain(only_injected).copied().collect();
+        TracePolicy {
+            active: enabled && directions.contains(vm.direction()),
+            mode: trace.choice("mode", &MODES).unwrap_or(Mode::Forward),
+            request_id: read_request_id(&trace.subsection("request_id"), &ours),
+            extract,
+            inject: inject.into_iter().collect(),
+            ours,
+            trust_incoming: trace.boolean("trust_incoming").unwrap_or(true),
+            rules: trace.rules("rules", |rule| rule.required().boolean("trust_incoming").unwrap_or(true)),
+            sampled_default: trace.boolean("sampled_default").unwrap_or(true),
+            baggage: read_baggage(&trace.subsection("baggage")),
+            observe_header: read_header(&trace.subsection("observe"), "header", "x-sluicegate-trace-id"),
+        }
+    }
+}
+
+fn read_request_id(section: &Section<'_>, ours: &[Format]) -> RequestIdPolicy {
+    let header = read_header(section, "header", "x-request-id");
+    if Format::ALL.iter().any(|format| ours.contains(format) && format.owns(&header)) {
+        section.reject(
+            "header",
+            "a header that carries no trace context in this policy (see trace.extract and trace.inject)",
+        );
+    }
+    RequestIdPolicy {
+        header,
+        kind: section.choice("format", &ID_KINDS).unwrap_or(IdKind::UuidV7),
+        echo: section.boolean("echo").unwrap_or(true),
+    }
+}
+
+fn read_header(section: &Section<'_>, name: &'static str, default: &'static str) -> Cow<'static, str> {
+    match section.string_where(name, is_header_name, A_HEADER) {
+        Some(header) => Cow::Owned(header.to_ascii_lowercase()),
+        None => Cow::Borrowed(default),
+    }
+}
+
+/// At most as many as the header may have members (W3C Baggage §3.3.2).
+const MAX_BAGGAGE_MEMBERS: usize = crate::baggage::MAX_MEMBERS;
+
+fn read_baggage(section: &Section<'_>) -> Vec<BaggageMember> {
+    let entries = section.strings_by_name("from_headers").unwrap_or_default();
+    if entries.len() > MAX_BAGGAGE_MEMBERS {
+        section.reject_as("from_headers", format_args!("{} members", entries.len()), "at most 64");
+    }
+    let mut members = Vec::new();
+    for entry in entries {
+        if !is_token(entry.name) {
+            entry.reject_name("a baggage key (W3C Baggage §3.2.1.2: a token of RFC 7230)");
+        } else if !is_header_name(entry.value) {
+            entry.reject(A_HEADER);
+        } else {
+            let (key, header) = (entry.name.to_owned(), entry.value.to_ascii_lowercase());
+            members.push(BaggageMember { key, header });
+        }
+    }
+    members
+}
+
+fn is_header_name(name: &str) -> bool {
+    name.len() <= 128 && is_token(name)
+}
+
+/// A token (RFC 9110 §5.6.2).
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::TraceContext;
+    use sluicegate_host::double::Double;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// What the log says when this section comes in.
+    fn rejection(trace: &str) -> String {
+        let policy = format!(r#"{{"version": "1.0", "trace": {trace}}}"#);
+        match Double::new().start::<TraceContext>(&policy) {
+            Ok(_) => String::new(),
+            Err(lines) => lines.join("\n"),
+        }
+    }
+
+    #[test]
+    fn every_field_may_be_given() {
+        let all = r#"{
+            "enabled": true, "direction": ["inbound"], "mode": "participate",
+            "extract": ["b3", "w3c"], "inject": ["w3c", "plain"], "trust_incoming": false,
+            "rules": [{"match": {"path": {"prefix": "/internal"}}, "trust_incoming": true}],
+            "sampled_default": false,
+            "request_id": {"header": "X-Correlation-Id", "format": "uuidv4", "echo": false},
+            "baggage": {"from_headers": {"user.id": "X-User-Id"}},
+            "observe": {"header": "x-envoy-trace"}
+        }"#;
+        assert_eq!(rejection(all), "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_path_and_what_would_be_right() {
+        for (trace, expected) in [
+            (r#"{"mode": "fwd"}"#, r#"trace.mode: found "fwd", accepted: one of "participate", "forward", "observe""#),
+            (r#"{"extract": ["zipkin"]}"#, r#"trace.extract[0]: found "zipkin", accepted: one of "w3c", "b3""#),
+            (r#"{"inject": ["w3c", "w3c"]}"#, "trace.inject[1]: found"),
+            (r#"{"trust_incomming": false}"#, "trace.trust_incomming: unknown field"),
+            (r#"{"rules": [{"match": {}}]}"#, "trace.rules[0].trust_incoming"),
+            (r#"{"request_id": {"header": ":path"}}"#, "trace.request_id.header: found \":path\""),
+            (r#"{"request_id": {"header": "request-id"}}"#, "trace.request_id.header: found \"request-id\""),
+            (r#"{"request_id": {"header": "traceparent"}}"#, "trace.request_id.header: found \"traceparent\""),
+            (r#"{"baggage": {"from_headers": {"user id": "x"}}}"#, "trace.baggage.from_headers"),
+            (r#"{"baggage": {"from_headers": {"user": "x y"}}}"#, "trace.baggage.from_headers.user: found \"x y\""),
+            (r#"{"direction": []}"#, "trace.direction"),
+        ] {
+            let lines = rejection(trace);
+            assert!(lines.contains("trace-context: policy rejected: "), "{trace}: {lines}");
+            assert!(lines.contains(expected), "{trace}: {lines}");
+        }
+    }
+
+    #[test]
+    fn request_id_is_a_header_like_any_other_where_azure_is_off() {
+        let trace = r#"{"extract": ["w3c"], "request_id": {"header": "request-id"}}"#;
+        assert_eq!(rejection(trace), "");
+    }
+}

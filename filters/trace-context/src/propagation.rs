@@ -1,0 +1,144 @@
+//! From the context that came in to the one that goes out.
+
+use crate::carriers::Carriers;
+use crate::formats::{Changes, Format};
+use crate::policy::{Mode, TracePolicy};
+use crate::remote::{Outgoing, Parsed, Remote};
+use crate::tracestate::{self, Tracestate};
+use sluicegate_host::{Entropy, SpanId, TraceFlags, TraceId};
+
+/// What came in: for each format of which a header is there, what it says, in the order of precedence.
+pub(crate) struct Incoming {
+    pub(crate) formats: Vec<(Format, Parsed)>,
+}
+
+impl Incoming {
+    pub(crate) fn read(carriers: &Carriers<'_>, policy: &TracePolicy) -> Incoming {
+        let present = policy.ours.iter().filter(|format| carriers.present.contains(**format));
+        let formats = present.map(|format| (*format, format.extract(carriers))).collect();
+        Incoming { formats }
+    }
+
+    /// The context that counts: of the formats to be extracted, the first that is valid.
+    pub(crate) fn context(&self, policy: &TracePolicy) -> Option<(Format, Remote)> {
+        self.extracted(policy).find_map(|(format, parsed)| match parsed {
+            Parsed::Context { remote, .. } => Some((format, remote)),
+            _ => None,
+        })
+    }
+
+    /// The formats that are there but not valid.
+    pub(crate) fn invalid(&self, policy: &TracePolicy) -> impl Iterator<Item = Format> {
+        self.extracted(policy).filter(|(_, parsed)| *parsed == Parsed::Invalid).map(|(format, _)| format)
+    }
+
+    /// A caller's wish without a context; counts only where there is no context.
+    fn decision(&self, policy: &TracePolicy) -> Option<(bool, bool)> {
+        self.extracted(policy).find_map(|(_, parsed)| match parsed {
+            Parsed::Decision { sampled, debug } => Some((sampled, debug)),
+            _ => None,
+        })
+    }
+
+    fn extracted(&self, policy: &TracePolicy) -> impl Iterator<Item = (Format, Parsed)> {
+        self.formats.iter().copied().filter(|(format, _)| policy.extract.contains(format))
+    }
+}
+
+/// The context of this hop: the caller's, as the mode has it, or a new one.
+pub(crate) fn context(
+    incoming: &Incoming,
+    continued: Option<Remote>,
+    trusted: bool,
+    policy: &TracePolicy,
+    entropy: &Entropy,
+) -> Outgoing {
+    let Some(remote) = continued else {
+        let (sampled, debug) = incoming.decision(policy).filter(|_| trusted).unwrap_or((policy.sampled_default, false));
+        return Outgoing {
+            trace_id: new_trace_id(entropy),
+            span_id: new_span_id(entropy),
+            parent_span_id: None,
+            // Only who makes an id knows that it is random (Level 2 §3.2.2.5.2).
+            flags: TraceFlags { sampled, random: true },
+            debug,
+        };
+    };
+    let (span_id, parent_span_id) = match (policy.mode, remote.span_id) {
+        (Mode::Forward, Some(span_id)) => (span_id, None),
+        (_, parent) => (new_span_id(entropy), parent),
+    };
+    Outgoing {
+        trace_id: remote.trace_id,
+        span_id,
+        parent_span_id,
+        flags: TraceFlags { sampled: remote.sampled.unwrap_or(policy.sampled_default), random: remote.random },
+        debug: remote.debug,
+    }
+}
+
+/// Writes the context: every format to be injected carries it, and every other header of ours that is there says the same
+/// or goes. What a forwarded context came in stays, byte for byte.
+pub(crate) fn inject(
+    incoming: &Incoming,
+    continued: Option<Format>,
+    context: &Outgoing,
+    policy: &TracePolicy,
+    carriers: &Carriers<'_>,
+    grpc: bool,
+) -> Changes {
+    let mut changes = Changes::default();
+    let forwarded = continued.filter(|_| policy.mode == Mode::Forward);
+    let mut tracestate_may_stay = false;
+    for (format, parsed) in &incoming.formats {
+        let stays = forwarded.is_some()
+            && match parsed {
+                Parsed::Context { remote, exact } => *exact && context.agrees_with(remote),
+                Parsed::Decision { sampled, debug } => *sampled == context.flags.sampled && *debug == context.debug,
+                Parsed::Absent => true,
+                Parsed::Invalid => false,
+            };
+        let written = !stays && (policy.inject.contains(*format) || forwarded == Some(*format));
+        if written {
+            format.inject(context, carriers, grpc, &mut changes);
+        } else if !stays {
+            format.remove(carriers, &mut changes);
+        }
+        // A tracestate belongs to the trace of its traceparent.
+        if let (Format::W3c, Parsed::Context { remote, .. }) = (format, parsed) {
+            tracestate_may_stay = (stays || written) && remote.trace_id == context.trace_id;
+        }
+    }
+    for format in &policy.ours {
+        if policy.inject.contains(*format) && !carriers.present.contains(*format) {
+            format.inject(context, carriers, grpc, &mut changes);
+        }
+    }
+    let tracestate = match policy.ours.contains(&Format::W3c) {
+        true => tracestate::check(&carriers.tracestate),
+        false => Tracestate::Absent,
+    };
+    match tracestate {
+        Tracestate::Absent => {}
+        Tracestate::Valid if tracestate_may_stay => {}
+        _ => changes.remove("tracestate"),
+    }
+    changes
+}
+
+/// Not all zero; a generator that gives only zeros would be broken, not unlucky.
+fn new_trace_id(entropy: &Entropy) -> TraceId {
+    loop {
+        if let Some(id) = TraceId::new(entropy.bytes()) {
+            return id;
+        }
+    }
+}
+
+fn new_span_id(entropy: &Entropy) -> SpanId {
+    loop {
+        if let Some(id) = SpanId::new(entropy.bytes()) {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `tracestate`: what vendors add to a trace context (W3C Trace Context, Level 2, §3.3).
+
+/// What is to become of the `tracestate` of a context that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracestate {
+    /// There is none.
+    Absent,
+    /// It keeps to the grammar and goes on as it came.
+    Valid,
+    /// It says nothing: empty headers are to be accepted, not to be sent (§3.3.1.1).
+    Empty,
+    /// It breaks the grammar and is discarded whole (§4.3): a list that was cut or mixed up cannot be told from one whose
+    /// members mean what they say.
+    Invalid,
+}
+
+const MAX_MEMBERS: usize = 32;
+const MAX_KEY: usize = 256;
+const MAX_VALUE: usize = 256;
+
+/// Reads the headers as one list (§3.3.1: combined as RFC 9110 §5.3 says).
+pub(crate) fn check(headers: &[&[u8]]) -> Tracestate {
+    if headers.is_empty() {
+        return Tracestate::Absent;
+    }
+    let members = headers.iter().flat_map(|header| header.split(|byte| *byte == b','));
+    let mut count: usize = 0;
+    for member in members {
+        // Only the trailing blanks are optional in the grammar of a value, but those before a key are OWS.
+        let member = trim(member);
+        if member.is_empty() {
+            continue;
+        }
+        count = count.saturating_add(1);
+        if count > MAX_MEMBERS || !is_member(member) {
+            return Tracestate::Invalid;
+        }
+    }
+    if count == 0 { Tracestate::Empty } else { Tracestate::Valid }
+}
+
+fn trim(member: &[u8]) -> &[u8] {
+    // OWS is blanks and tabs (RFC 9110 §5.6.3), less than what trim_ascii takes.
+    let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = member.iter().position(|byte| !is_ows(byte)).unwrap_or(member.len());
+    let end = member.iter().rposition(|byte| !is_ows(byte)).map_or(start, |last| last.saturating_add(1));
+    member.get(start..end).unwrap_or_default()
+}
+
+fn is_member(member: &[u8]) -> bool {
+    let mut halves = member.splitn(2, |byte| *byte == b'=');
+    match (halves.next(), halves.next()) {
+        (Some(key), Some(value)) => is_key(key) && is_value(value),
+        _ => false,
+    }
+}
+
+/// Level 2: `( lcalpha / DIGIT ) 0*255 ( keychar )`; the tenant form of Level 1 is one of these.
+fn is_key(key: &[u8]) -> bool {
+    let is_keychar = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    key.len() <= MAX_KEY && key.iter().all(is_keychar) && matches!(key.first(), Some(b'a'..=b'z' | b'0'..=b'9'))
+}
+
+/// `0*255(chr) nblk-chr`: printable ASCII without comma and equals sign, the last no blank.
+fn is_value(value: &[u8]) -> bool {
+    value.len() <= MAX_VALUE
+        && value.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b',' | b'='))
+        && value.last().is_some_and(|last| *last != b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn check_one(header: &str) -> Tracestate {
+        check(&[header.as_bytes()])
+    }
+
+    fn members(count: usize) -> String {
+        (0..count).map(|n| format!("k{n}={n}")).collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn what_keeps_to_the_grammar_is_valid() {
+        let all_value_bytes: String = (' '..='~').filter(|c| !",=".contains(*c)).collect();
+        for header in [
+            "foo=1".to_owned(),
+            "foo=1,bar=2".into(),
+            "foo=1 \t , \t bar=2, \t baz=3".into(),
+            ",foo=1,,bar=2,".into(),
+            " foo= 1 ".into(),
+            "0foo=1".into(),
+            "foo@=1,foo@@bar=1,t@v=2".into(),
+            "a_-*/@z9=x".into(),
+            format!("k={all_value_bytes}"),
+            format!("{}=1", "z".repeat(256)),
+            format!("k={}", "v".repeat(256)),
+            "foo=1,foo=2".into(),
+            members(32),
+        ] {
+            assert_eq!(check_one(&header), Tracestate::Valid, "{header}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_it_is_invalid() {
+        for header in [
+            "foo".to_owned(),
+            "foo=".into(),
+            "=1".into(),
+            "foo =1".into(),
+            "FOO=1".into(),
+            "foo.bar=1".into(),
+            "@foo=1,bar=2".into(),
+            "_foo=1".into(),
+            "foo=bar=baz".into(),
+            "foo=,bar=3".into(),
+            "foo=\u{7f}".into(),
+            "foo=caf\u{e9}".into(),
+            "foo=a\tb".into(),
+            format!("{}=1", "z".repeat(257)),
+            format!("k={}", "v".repeat(257)),
+            members(33),
+        ] {
+            assert_eq!(check_one(&header), Tracestate::Invalid, "{header}");
+        }
+    }
+
+    #[test]
+    fn several_headers_are_one_list() {
+        assert_eq!(check(&[b"foo=1,bar=2", b"rojo=1"]), Tracestate::Valid);
+        assert_eq!(check(&[b"", b"foo=1"]), Tracestate::Valid);
+        let (first, second) = (members(20), members(13));
+        assert_eq!(check(&[first.as_bytes(), second.as_bytes()]), Tracestate::Invalid);
+    }
+
+    #[test]
+    fn empty_headers_say_nothing() {
+        assert_eq!(check(&[]), Tracestate::Absent);
+        assert_eq!(check(&[b"", b" ,\t, "]), Tracestate::Empty);
+    }
+}
