@@ -23,8 +23,10 @@ struct Probe {
 
 impl Filter for Probe {
     const NAME: &'static str = "probe";
-    const CALLBACKS: Callbacks =
-        Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::LOG).and(Callbacks::CALLOUT_RESPONSE);
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
+        .and(Callbacks::RESPONSE_HEADERS)
+        .and(Callbacks::LOG)
+        .and(Callbacks::CALLOUT_RESPONSE);
 
     fn configure(_document: &Document<'_>, vm: &Vm) -> Result<Probe, Rejected> {
         shared::ensure(vm.host(), COUNTER, b"0")?;
@@ -44,6 +46,11 @@ impl Filter for Probe {
             b"random" => format!("{:x?}", exchange.vm().entropy().bytes::<16>()),
             b"now" => format!("{:?}", exchange.vm().now()),
             b"source" => format!("{:?}", exchange.text_property("source\0address")),
+            b"property" => {
+                let path = exchange.request_headers().get("x-probe-path").unwrap_or_default();
+                let path = String::from_utf8_lossy(path).replace('/', "\0");
+                format!("{:?}", exchange.property(&path))
+            }
             b"reroute" => {
                 exchange.request_headers_mut().set("x-route", "elsewhere");
                 // The route is picked anew from the headers as they are in the proxy, so they are written first.

@@ -272,15 +272,12 @@ impl Host for Double {
         }
     }
 
-    /// Like the real one, it replaces the first value and leaves the others.
     fn set_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.called("proxy_replace_header_map_value");
         let mut state = self.state.borrow_mut();
         let pairs = state.headers.entry(map).or_default();
-        match pairs.iter_mut().find(|(n, _)| n == name) {
-            Some((_, old)) => *old = value.to_vec(),
-            None => pairs.push((name.to_owned(), value.to_vec())),
-        }
+        pairs.retain(|(n, _)| n != name);
+        pairs.push((name.to_owned(), value.to_vec()));
         Ok(())
     }
 

@@ -161,32 +161,26 @@ impl Headers {
     pub(crate) fn write(&mut self) -> Result<(), HostError> {
         let mut outcome = Ok(());
         for (name, change) in std::mem::take(&mut self.staged) {
-            let written = match self.original.get() {
-                // Nobody looked: then there is nothing to compare with.
-                None => self.apply(&name, &change),
-                Some(original) => {
-                    let mut values = original.all(&name);
-                    match (values.next(), values.next(), &change) {
-                        (None, _, Change::Remove) => Ok(()),
-                        (Some(value), None, Change::Set(new)) if value == new.as_slice() => Ok(()),
-                        // The proxy replaces the first value only and would leave the others standing.
-                        (_, Some(_), Change::Set(_)) => {
-                            self.apply(&name, &Change::Remove).and_then(|()| self.apply(&name, &change))
-                        }
-                        _ => self.apply(&name, &change),
-                    }
-                }
-            };
-            outcome = outcome.and(written);
+            if self.changes_something(&name, &change) {
+                let written = match &change {
+                    Change::Set(value) => self.host.set_header(self.kind, &name, value),
+                    Change::Remove => self.host.remove_header(self.kind, &name),
+                };
+                outcome = outcome.and(written);
+            }
         }
         self.original.take();
         outcome
     }
 
-    fn apply(&self, name: &str, change: &Change) -> Result<(), HostError> {
-        match change {
-            Change::Set(value) => self.host.set_header(self.kind, name, value),
-            Change::Remove => self.host.remove_header(self.kind, name),
+    fn changes_something(&self, name: &str, change: &Change) -> bool {
+        // Where nobody looked there is nothing to compare with.
+        let Some(original) = self.original.get() else { return true };
+        let mut values = original.all(name);
+        match (values.next(), values.next(), change) {
+            (None, _, Change::Remove) => false,
+            (Some(only), None, Change::Set(new)) => only != new.as_slice(),
+            _ => true,
         }
     }
 }

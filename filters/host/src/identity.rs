@@ -4,10 +4,9 @@ use crate::{Host, property};
 use sluicegate_policy::Direction;
 
 /// The direction of the listener: Envoy's `core.v3.TrafficDirection`, 1 inbound, 2 outbound; a proxy that says neither
-/// stands alone, a gateway.
+/// stands alone, a gateway. Known only while there is an exchange.
 pub(crate) fn direction(host: &dyn Host) -> Direction {
-    let said = ["listener_direction", "xds\0listener_direction"].iter().find_map(|path| property::integer(host, path));
-    match said {
+    match property::integer(host, "xds\0listener_direction") {
         Some(1) => Direction::Inbound,
         Some(2) => Direction::Outbound,
         _ => Direction::Gateway,

@@ -25,8 +25,11 @@
 //! `policy.rs` the section `trace`.
 
 #![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod baggage;
+#[cfg(test)]
+mod behaviour;
 mod carriers;
 mod counters;
 mod formats;
@@ -34,6 +37,8 @@ mod hex;
 mod observation;
 mod policy;
 mod propagation;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod properties;
 mod remote;
 mod request_id;
 mod tracestate;
@@ -48,7 +53,7 @@ use propagation::Incoming;
 use sluicegate_host::{
     Callbacks, Exchange, Filter, Flow, HeaderMap, Origin, Outside, Rejected, RequestId, TraceFacts, Vm,
 };
-use sluicegate_policy::{Direction, Document};
+use sluicegate_policy::{Direction, Directions, Document};
 use std::borrow::Cow;
 use tracestate::Tracestate;
 
@@ -66,11 +71,11 @@ impl Filter for TraceContext {
     const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<TraceContext, Rejected> {
-        Ok(TraceContext { policy: TracePolicy::read(document, vm), counters: Counters::define(vm)? })
+        Ok(TraceContext { policy: TracePolicy::read(document), counters: Counters::define(vm)? })
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
-        if !self.policy.active {
+        if !self.is_active(exchange) {
             return Flow::Continue;
         }
         let trusted = self.trusts(exchange);
@@ -109,11 +114,17 @@ impl Filter for TraceContext {
 }
 
 impl TraceContext {
+    /// Whether the section is meant for this exchange. The proxy is asked for the direction only where that matters.
+    fn is_active(&self, exchange: &Exchange) -> bool {
+        let TracePolicy { enabled, directions, .. } = self.policy;
+        enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
+    }
+
     /// Whether the caller's context is continued. From the service beside this proxy it always is: the edge that trust is
     /// about lies on the other side.
     fn trusts(&self, exchange: &Exchange) -> bool {
-        exchange.direction() == Direction::Outbound
-            || *self.policy.rules.first(exchange).unwrap_or(&self.policy.trust_incoming)
+        *self.policy.rules.first(exchange).unwrap_or(&self.policy.trust_incoming)
+            || exchange.direction() == Direction::Outbound
     }
 
     fn propagate(&self, carriers: &Carriers<'_>, trusted: bool, grpc: bool, vm: &Vm) -> (Option<TraceFacts>, Changes) {

@@ -1,7 +1,6 @@
 //! The section `trace` of the policy.
 
 use crate::formats::{Format, Formats};
-use sluicegate_host::Vm;
 use sluicegate_policy::{Directions, Document, Rules, Section};
 use std::borrow::Cow;
 
@@ -27,8 +26,8 @@ pub(crate) enum IdKind {
 
 #[derive(Clone, Debug)]
 pub(crate) struct TracePolicy {
-    /// Switched on, and for the direction that this proxy works in.
-    pub(crate) active: bool,
+    pub(crate) enabled: bool,
+    pub(crate) directions: Directions,
     pub(crate) mode: Mode,
     /// Looked for in this order.
     pub(crate) extract: Vec<Format>,
@@ -66,17 +65,16 @@ const ID_KINDS: [(&str, IdKind); 2] = [("uuidv7", IdKind::UuidV7), ("uuidv4", Id
 const A_HEADER: &str = "an HTTP header name (RFC 9110 §5.1), not a pseudo header";
 
 impl TracePolicy {
-    pub(crate) fn read(document: &Document<'_>, vm: &Vm) -> TracePolicy {
+    pub(crate) fn read(document: &Document<'_>) -> TracePolicy {
         let trace = document.section("trace");
-        let enabled = trace.boolean("enabled").unwrap_or(true);
-        let directions = trace.directions("direction").unwrap_or(Directions::ALL);
         let formats = Format::ALL.map(|format| (format.name(), format));
         let extract = trace.choices("extract", &formats).unwrap_or_else(|| Format::ALL.to_vec());
         let inject = trace.choices("inject", &formats).unwrap_or_else(|| vec![Format::W3c]);
         let only_injected = inject.iter().filter(|format| !extract.contains(format));
         let ours: Vec<_> = extract.iter().chain(only_injected).copied().collect();
         TracePolicy {
-            active: enabled && directions.contains(vm.direction()),
+            enabled: trace.boolean("enabled").unwrap_or(true),
+            directions: trace.directions("direction").unwrap_or(Directions::ALL),
             mode: trace.choice("mode", &MODES).unwrap_or(Mode::Forward),
             request_id: read_request_id(&trace.subsection("request_id"), &ours),
             extract,

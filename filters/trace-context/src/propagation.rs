@@ -95,7 +95,8 @@ pub(crate) fn inject(
             && match parsed {
                 Parsed::Context { remote, exact } => *exact && context.agrees_with(remote),
                 Parsed::Decision { sampled, debug } => *sampled == context.flags.sampled && *debug == context.debug,
-                Parsed::Absent => true,
+                // Somebody else's header of the same name.
+                Parsed::Absent => !policy.inject.contains(*format),
                 Parsed::Invalid => false,
             };
         let written = !stays && (policy.inject.contains(*format) || forwarded == Some(*format));
