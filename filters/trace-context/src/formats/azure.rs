@@ -28,7 +28,7 @@ fn parse(value: &[u8]) -> Option<Remote> {
     let ids = value.strip_prefix(b"|")?;
     let mut nodes = ids.split(|byte| matches!(byte, b'.' | b'_'));
     let trace_id = TraceId::new(hex::decode(nodes.next()?)?)?;
-    let span_id = nodes.filter(|node| !node.is_empty()).last().and_then(hex::decode).and_then(SpanId::new);
+    let span_id = nodes.rfind(|node| !node.is_empty()).and_then(hex::decode).and_then(SpanId::new);
     Some(Remote { trace_id, span_id, sampled: None, debug: false, random: false })
 }
 
