@@ -16,6 +16,8 @@ sluicegate_host::plugin!(Probe);
 const COUNTER: &str = "probe.counter";
 
 struct Probe {
+    /// A callout was asked for and is sent on the next tick.
+    call_wanted: Cell<bool>,
     /// The status of the last callout's answer; 0 for none.
     callout_status: Cell<u16>,
     service_name: String,
@@ -30,7 +32,7 @@ impl Filter for Probe {
 
     fn configure(_document: &Document<'_>, vm: &Vm) -> Result<Probe, Rejected> {
         shared::ensure(vm.host(), COUNTER, b"0")?;
-        Ok(Probe { callout_status: Cell::new(0), service_name: vm.service_name() })
+        Ok(Probe { call_wanted: Cell::new(false), callout_status: Cell::new(0), service_name: vm.service_name() })
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
@@ -41,7 +43,10 @@ impl Filter for Probe {
             b"direction" => exchange.direction().as_str().to_owned(),
             b"service" => self.service_name.clone(),
             b"shared" => count(exchange.vm()),
-            b"callout" => call(exchange.vm()),
+            b"callout" => {
+                self.call_wanted.set(true);
+                String::new()
+            }
             b"callout-status" => self.callout_status.get().to_string(),
             b"random" => format!("{:x?}", exchange.vm().entropy().bytes::<16>()),
             b"now" => format!("{:?}", exchange.vm().now()),
@@ -73,6 +78,12 @@ impl Filter for Probe {
         let line = format!(r#"{{"code":{code}}}"#);
         if let Err(error) = exchange.set_filter_state("probe", line.as_bytes()) {
             exchange.vm().log(Level::Error, &error.to_string());
+        }
+    }
+
+    fn on_tick(&self, vm: &Vm) {
+        if self.call_wanted.take() {
+            vm.log(Level::Info, &format!("probe: {}", call(vm)));
         }
     }
 

@@ -25,10 +25,6 @@ pub struct Callout<'a> {
 }
 
 impl Callout<'_> {
-    /// Sends it. The answer comes in [`crate::Filter::on_callout_response`].
-    ///
-    /// # Errors
-    /// [`crate::Status::BadArgument`] where the proxy has no such cluster.
     pub(crate) fn send(&self, host: &dyn Host) -> Result<CalloutToken, HostError> {
         let mut headers = vec![(":method", self.method), (":path", self.path), (":authority", self.authority)];
         headers.extend_from_slice(self.headers);

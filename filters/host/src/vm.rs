@@ -44,7 +44,11 @@ impl Vm {
         self.metrics.counter(self.host, name, labels)
     }
 
-    /// Sends a request of our own.
+    /// Sends a request of our own; the answer comes in [`crate::Filter::on_callout_response`]. Only from there or from the
+    /// tick: one that is sent in the callback of an exchange belongs to that exchange, and its answer would be lost.
+    ///
+    /// # Errors
+    /// [`crate::Status::BadArgument`] where the proxy has no such cluster.
     pub fn call(&self, callout: &Callout<'_>) -> Result<CalloutToken, HostError> {
         callout.send(self.host)
     }

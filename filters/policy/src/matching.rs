@@ -1,0 +1,221 @@
+//! Match rules: which requests something is meant for. The same in every section of the policy.
+
+mod header;
+mod host;
+mod path;
+mod rules;
+
+use std::borrow::Cow;
+
+use crate::section::Section;
+use header::HeaderRule;
+use host::HostRule;
+use path::PathRule;
+pub use rules::Rules;
+
+/// A request as a match rule sees it. A rule asks only for the parts that it names, and for each at most once, so a view
+/// may fetch them when asked; a view over many rules should keep what it fetched.
+pub trait RequestView {
+    /// `:authority`, or `host` where there is no such: a host and perhaps a port.
+    fn authority(&self) -> Option<Cow<'_, [u8]>>;
+
+    /// `:path`: with the query, as the client sent it.
+    fn path(&self) -> Option<Cow<'_, [u8]>>;
+
+    /// `:method`.
+    fn method(&self) -> Option<Cow<'_, [u8]>>;
+
+    /// The value of the header with this lower-case name. What a repeated header yields is the view's choice; Envoy joins
+    /// the values with commas.
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+}
+
+/// A match rule, compiled: `{ host, path: {exact|prefix|template}, method, headers: [{name, exact|prefix|present}] }`.
+/// All parts are optional and joined by AND; a rule without any matches every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    host: Option<HostRule>,
+    path: Option<PathRule>,
+    /// Empty: any method.
+    methods: Vec<Box<str>>,
+    headers: Vec<HeaderRule>,
+}
+
+/// The most header conditions of one rule: each may cost a call to the host, on every request.
+const MAX_HEADERS: usize = 32;
+
+const METHOD: &str = "an HTTP method in upper case";
+
+impl Matcher {
+    pub(crate) fn read(section: &Section<'_>) -> Matcher {
+        Matcher {
+            host: HostRule::read(section, "host"),
+            path: PathRule::read(&section.subsection("path")),
+            methods: read_methods(section),
+            headers: section.items_up_to("headers", MAX_HEADERS).iter().filter_map(HeaderRule::read).collect(),
+        }
+    }
+
+    /// Whether the request matches. Values are compared as bytes: no input is too broken to be matched.
+    pub fn matches(&self, request: &dyn RequestView) -> bool {
+        self.matches_method(request)
+            && self.path.as_ref().is_none_or(|rule| request.path().is_some_and(|path| rule.matches(&path)))
+            && self.host.as_ref().is_none_or(|rule| request.authority().is_some_and(|host| rule.matches(&host)))
+            && self.headers.iter().all(|rule| rule.matches(request))
+    }
+
+    /// The text of the rule's path template, such as `/orders/{id}`: OpenTelemetry's `http.route`. `None` where the rule
+    /// has no template.
+    pub fn template(&self) -> Option<&str> {
+        self.path.as_ref().and_then(PathRule::template)
+    }
+
+    fn matches_method(&self, request: &dyn RequestView) -> bool {
+        self.methods.is_empty()
+            || request.method().is_some_and(|method| self.methods.iter().any(|rule| rule.as_bytes() == &*method))
+    }
+}
+
+fn read_methods(section: &Section<'_>) -> Vec<Box<str>> {
+    match section.strings_where("method", is_method, METHOD) {
+        None => Vec::new(),
+        Some(methods) => {
+            if methods.is_empty() {
+                section.reject("method", "at least one method; leave the field out for any");
+            }
+            methods.into_iter().map(Box::from).collect()
+        }
+    }
+}
+
+/// A token (RFC 9110 §9.1). Methods are case-sensitive and the registered ones are in upper case, so lower case is a
+/// mistake that would never match.
+fn is_method(text: &str) -> bool {
+    is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+/// A token (RFC 9110 §5.6.2): what the name of a method or of a header is made of.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::testing::{Request, accepted, rejected};
+
+    fn matcher(rule: &str) -> Matcher {
+        accepted(&format!("\"match\": {rule}"), |section| section.matcher("match"))
+    }
+
+    #[test]
+    fn a_rule_without_parts_matches_every_request() {
+        let empty = Request::default();
+        let usual = Request::to("example.com", "/");
+        for rule in
+            ["{}", "null", r#"{"host": null, "path": null, "method": null, "headers": null}"#, r#"{"headers": []}"#]
+        {
+            assert_eq!(matcher(rule), Matcher::default());
+            assert!(matcher(rule).matches(&empty) && matcher(rule).matches(&usual));
+        }
+        assert_eq!(accepted("", |section| section.matcher("match")), Matcher::default());
+    }
+
+    #[test]
+    fn the_parts_are_joined_by_and() {
+        let rule = matcher(
+            r#"{"host": "shop.example.com", "path": {"prefix": "/orders"}, "method": ["POST", "PUT"],
+                "headers": [{"name": "x-tier", "exact": "gold"}, {"name": "x-test", "present": false}]}"#,
+        );
+        let good =
+            Request::to("shop.example.com:8080", "/orders/1?x").with_method("PUT").with_header("x-tier", b"gold");
+        assert!(rule.matches(&good));
+        let bad = [
+            Request { authority: Some("example.com".into()), ..good.clone() },
+            Request { authority: None, ..good.clone() },
+            Request { path: Some("/".into()), ..good.clone() },
+            Request { path: None, ..good.clone() },
+            Request { headers: Vec::new(), ..good.clone() },
+            good.clone().with_method("GET"),
+            Request { method: None, ..good.clone() },
+            good.clone().with_header("x-test", b""),
+        ];
+        for (number, request) in bad.iter().enumerate() {
+            assert!(!rule.matches(request), "number {number}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_part_does_not_match_a_rule_about_it() {
+        for rule in [
+            r#"{"host": "a"}"#,
+            r#"{"path": {"prefix": "/"}}"#,
+            r#"{"method": "GET"}"#,
+            r#"{"headers": [{"name": "a", "present": true}]}"#,
+        ] {
+            assert!(!matcher(rule).matches(&Request::default()), "{rule}");
+        }
+    }
+
+    #[test]
+    fn methods_are_compared_as_they_are() {
+        let rule = matcher(r#"{"method": "M-SEARCH"}"#);
+        for (method, matches) in [("M-SEARCH", true), ("m-search", false), ("M-SEARCH ", false), ("", false)] {
+            assert_eq!(rule.matches(&Request::to("a", "/").with_method(method)), matches, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_part() {
+        let table = [
+            (r#"{"host": "*"}"#, r#"trace.match.host: found "*", accepted: a host name such as"#),
+            (
+                r#"{"method": "get"}"#,
+                r#"trace.match.method: found "get", accepted: an HTTP method in upper case, or a list of such"#,
+            ),
+            (
+                r#"{"method": ["GET", "G T"]}"#,
+                r#"trace.match.method[1]: found "G T", accepted: an HTTP method in upper case"#,
+            ),
+            (
+                r#"{"method": ["GET", "GET"]}"#,
+                r#"trace.match.method[1]: found "GET" a second time, accepted: each only once"#,
+            ),
+            (r#"{"method": []}"#, "trace.match.method: found an empty list, accepted: at least one method"),
+            (r#"{"headers": {"name": "x"}}"#, "trace.match.headers: found an object, accepted: a list of objects"),
+            (
+                r#"{"headers": [{"name": "x"}]}"#,
+                r#"trace.match.headers[0]: missing, accepted: one of "exact", "prefix", "present""#,
+            ),
+            (
+                r#"{"paths": {}}"#,
+                "trace.match.paths: unknown field, accepted: host, path, method, headers; did you mean path?",
+            ),
+            (
+                r#"{"path": {"regex": "x", "exact": "/"}}"#,
+                "trace.match.path.regex: unknown field, accepted: exact, prefix, template",
+            ),
+            (r#""/orders""#, "trace.match: found a string, accepted: an object"),
+        ];
+        for (rule, start) in table {
+            let error = rejected(&format!("\"match\": {rule}"), |section| section.matcher("match"));
+            assert!(error.starts_with(start), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn header_conditions_are_limited() {
+        let rule = |count: usize| {
+            format!(r#""match": {{"headers": [{}]}}"#, vec![r#"{"name":"x","present":true}"#; count].join(","))
+        };
+        accepted(&rule(32), |section| section.matcher("match"));
+        assert_eq!(
+            rejected(&rule(33), |section| section.matcher("match")),
+            "trace.match.headers: found a list of 33, accepted: at most 32"
+        );
+    }
+}

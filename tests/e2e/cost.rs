@@ -1,0 +1,95 @@
+//! What a request costs, counted in Envoy's own trace of every crossing between it and the module. Pinned: a change that
+//! makes a request dearer must say so here.
+
+use serde_json::{Value, json};
+use sluicegate_tests::client::{Protocol, Request};
+
+use crate::stage::{PATIENCE, SPAN, Stage, TRACE, with};
+
+/// The crossings of one request, in order. The proxy's calls for memory are not counted: each belongs to a hostcall that
+/// returns bytes.
+#[derive(Debug, PartialEq)]
+struct Crossings {
+    callbacks: Vec<String>,
+    hostcalls: Vec<String>,
+}
+
+/// Ticks come in between; what happens in them is not the request's.
+fn crossings(log: &str) -> Crossings {
+    let (mut callbacks, mut hostcalls, mut in_tick) = (Vec::new(), Vec::new(), false);
+    for line in log.lines() {
+        let name = |after: &str| line.split_once(after).map(|(_, rest)| rest.split(['(', ' ']).next().unwrap().to_owned());
+        if line.contains("[host<-vm] proxy_on_tick") {
+            in_tick = false;
+        } else if line.contains("[host->vm] proxy_on_tick") {
+            in_tick = true;
+        } else if in_tick {
+        } else if let Some(callback) = name("[host->vm] ") {
+            if callback != "proxy_on_memory_allocate" {
+                callbacks.push(callback);
+            }
+        } else if let Some(hostcall) = name("[vm->host] ") {
+            hostcalls.push(hostcall);
+        }
+    }
+    Crossings { callbacks, hostcalls }
+}
+
+async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
+    let stage = Stage::set(|shipped| {
+        shipped.policy(&json!({"version": "1.0", "trace": trace})).concurrency(1).wasm_trace()
+    })
+    .await;
+    // The first request of a worker finds out what every later one knows.
+    for _ in 0..2 {
+        let before = stage.envoy.log().unwrap().len();
+        stage.send(&with(Request::get("/"), headers), Protocol::Http1).await;
+        loop {
+            let log = stage.envoy.log().unwrap();
+            if log[before..].contains("[host<-vm] proxy_on_delete return") {
+                let crossings = crossings(&log[before..]);
+                if stage.upstream.requests() == 2 {
+                    return crossings;
+                }
+                break;
+            }
+            stage.envoy.wait_for_log("[host<-vm] proxy_on_delete return", PATIENCE).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    unreachable!("the second request returns");
+}
+
+const CALLBACKS: [&str; 4] =
+    ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_delete"];
+const READ: &str = "env.proxy_get_header_map_pairs";
+const WRITE: &str = "env.proxy_replace_header_map_value";
+const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
+
+#[tokio::test]
+async fn a_request_with_context_and_request_id_takes_four_callbacks_and_two_hostcalls() {
+    let value = format!("00-{TRACE}-{SPAN}-01");
+    let headers = [("traceparent", value.as_str()), ("x-request-id", "abc-1")];
+    let forward = cost(json!({}), &headers).await;
+    assert_eq!(forward.callbacks, CALLBACKS);
+    // The headers are read once; the id is echoed in the response.
+    assert_eq!(forward.hostcalls, [READ, WRITE]);
+    let participate = cost(json!({"mode": "participate"}), &headers).await;
+    assert_eq!(participate.callbacks, CALLBACKS);
+    assert_eq!(participate.hostcalls, [READ, WRITE, WRITE]);
+}
+
+#[tokio::test]
+async fn a_request_with_nothing_takes_three_hostcalls_more() {
+    let crossings = cost(json!({}), &[]).await;
+    assert_eq!(crossings.callbacks, CALLBACKS);
+    // The clock for the request id, the id, traceparent.
+    assert_eq!(crossings.hostcalls, [READ, CLOCK, WRITE, WRITE, WRITE]);
+}
+
+#[tokio::test]
+async fn a_section_that_is_switched_off_takes_no_hostcall_but_the_read() {
+    let crossings = cost(json!({"enabled": false}), &[]).await;
+    assert_eq!(crossings.callbacks, CALLBACKS);
+    assert_eq!(crossings.hostcalls, [READ]);
+}
