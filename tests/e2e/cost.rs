@@ -18,7 +18,8 @@ struct Crossings {
 fn crossings(log: &str) -> Crossings {
     let (mut callbacks, mut hostcalls, mut in_tick) = (Vec::new(), Vec::new(), false);
     for line in log.lines() {
-        let name = |after: &str| line.split_once(after).map(|(_, rest)| rest.split(['(', ' ']).next().unwrap().to_owned());
+        let name =
+            |after: &str| line.split_once(after).map(|(_, rest)| rest.split(['(', ' ']).next().unwrap().to_owned());
         if line.contains("[host<-vm] proxy_on_tick") {
             in_tick = false;
         } else if line.contains("[host->vm] proxy_on_tick") {
@@ -36,10 +37,9 @@ fn crossings(log: &str) -> Crossings {
 }
 
 async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
-    let stage = Stage::set(|shipped| {
-        shipped.policy(&json!({"version": "1.0", "trace": trace})).concurrency(1).wasm_trace()
-    })
-    .await;
+    let stage =
+        Stage::set(|shipped| shipped.policy(&json!({"version": "1.0", "trace": trace})).concurrency(1).wasm_trace())
+            .await;
     // The first request of a worker finds out what every later one knows.
     for _ in 0..2 {
         let before = stage.envoy.log().unwrap().len();

@@ -56,13 +56,12 @@ async fn no_request_fails_while_the_policy_changes_every_200_ms() {
     let stage = Stage::set(|shipped| shipped.policy(&json!({"version": "1.0"})).balanced()).await;
     let load = Load { connections: 16, protocol: Protocol::Http1, until: Until::Requests(40_000) };
     let address = stage.envoy.address();
-    let requests = tokio::spawn(load.run(address, |_| {
-        Request::get("/").header("traceparent", format!("00-{TRACE}-{SPAN}-01"))
-    }));
+    let requests =
+        tokio::spawn(load.run(address, |_| Request::get("/").header("traceparent", format!("00-{TRACE}-{SPAN}-01"))));
     let mut swaps: u64 = 0;
     while !requests.is_finished() {
         swaps += 1;
-        let mode = if swaps % 2 == 0 { "forward" } else { "participate" };
+        let mode = if swaps.is_multiple_of(2) { "forward" } else { "participate" };
         // Never the same twice, or Envoy would not take it for a change.
         let policy = json!({"version": "1.0", "service": {"version": swaps.to_string()}, "trace": {"mode": mode}});
         stage.envoy.swap_policy(&policy).unwrap();

@@ -16,10 +16,7 @@ fn contexts() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     vec![
         ("w3c", vec![("traceparent", format!("00-{TRACE}-{SPAN}-01"))]),
         ("b3", vec![("b3", format!("{TRACE}-{SPAN}-1"))]),
-        (
-            "b3_multi",
-            vec![("x-b3-traceid", TRACE.into()), ("x-b3-spanid", SPAN.into()), ("x-b3-sampled", "1".into())],
-        ),
+        ("b3_multi", vec![("x-b3-traceid", TRACE.into()), ("x-b3-spanid", SPAN.into()), ("x-b3-sampled", "1".into())]),
         ("jaeger", vec![("uber-trace-id", format!("{TRACE}:{SPAN}:0:1"))]),
         ("xray", vec![("x-amzn-trace-id", format!("Root=1-{time}-{random};Parent={SPAN};Sampled=1"))]),
         ("google", vec![("x-cloud-trace-context", format!("{TRACE}/{DECIMAL};o=1"))]),
@@ -93,8 +90,12 @@ async fn every_format_is_injected_over_every_protocol() {
 async fn a_forwarded_context_arrives_byte_for_byte() {
     let stage = Stage::trace(json!({})).await;
     let traceparent = format!("00-{TRACE}-{SPAN}-02");
-    let headers =
-        [("traceparent", traceparent.as_str()), ("tracestate", "a=1 ,\tb=2"), ("tracestate", ""), ("tracestate", "c=3")];
+    let headers = [
+        ("traceparent", traceparent.as_str()),
+        ("tracestate", "a=1 ,\tb=2"),
+        ("tracestate", ""),
+        ("tracestate", "c=3"),
+    ];
     let seen = stage.seen(&headers).await;
     assert_eq!(seen.all("traceparent"), [traceparent]);
     assert_eq!(seen.all("tracestate"), ["a=1 ,\tb=2", "", "c=3"]);
@@ -123,10 +124,9 @@ async fn what_breaks_the_standard_is_never_passed_on() {
     }
     let repeated = stage.seen(&[("traceparent", &good), ("traceparent", &good)]).await;
     assert_ne!(traceparent(&repeated)[0], TRACE);
-    for (written, flags) in [
-        (format!("00-{TRACE}-{SPAN}-ff"), "03"),
-        (format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like"), "01"),
-    ] {
+    for (written, flags) in
+        [(format!("00-{TRACE}-{SPAN}-ff"), "03"), (format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like"), "01")]
+    {
         let expected = [TRACE, SPAN, flags].map(str::to_owned);
         assert_eq!(traceparent(&stage.seen(&[("traceparent", &written)]).await), expected, "{written}");
     }
@@ -196,9 +196,8 @@ async fn the_request_id_comes_back_from_upstream_and_from_envoy_alike() {
         }
     }
     // An upstream that answers with another id does not get its way.
-    let other = Request::get("/")
-        .header("x-request-id", "mine")
-        .header("x-upstream-response-header", "x-request-id=theirs");
+    let other =
+        Request::get("/").header("x-request-id", "mine").header("x-upstream-response-header", "x-request-id=theirs");
     let reply = stage.send(&other, Protocol::Http1).await;
     assert_eq!(reply.all("x-request-id"), [b"mine"]);
 }
@@ -288,4 +287,10 @@ async fn an_observer_leaves_the_headers_to_envoys_tracer() {
     assert_eq!(trace, TRACE);
     assert_ne!(span, SPAN, "the tracer's own span");
     assert_eq!(seen.header("x-sluicegate-trace-id"), None, "stays inside");
+    // Of these Envoy's tracer makes nothing and would let them pass as they are.
+    for broken in ["00-zz", &format!("00-{}-{SPAN}-01", "0".repeat(32))] {
+        let request = Request::get("/").header("traceparent", broken);
+        let seen = request.send(envoy.address(), Protocol::Http1).await.unwrap().seen().unwrap();
+        assert_ne!(traceparent(&seen)[0], "0".repeat(32), "{broken}");
+    }
 }

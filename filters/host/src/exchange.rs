@@ -1,7 +1,8 @@
 use crate::reply::{self, Problem};
-use crate::{Facts, Flow, Headers, Host, HostError, Level, MapKind, Vm, property};
+use crate::{Facts, Flow, Headers, Host, HostError, Level, MapKind, Vm, identity, property};
 use sluicegate_policy::{Direction, RequestView};
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// One request and its response, as a filter sees it.
@@ -15,6 +16,7 @@ pub struct Exchange {
     request: Headers,
     response: Headers,
     grpc: bool,
+    direction: OnceCell<Direction>,
     /// What filters found out.
     pub facts: Facts,
 }
@@ -27,6 +29,7 @@ impl Exchange {
             request: Headers::new(host, MapKind::RequestHeaders),
             response: Headers::new(host, MapKind::ResponseHeaders),
             grpc: false,
+            direction: OnceCell::new(),
             facts: Facts::default(),
         }
     }
@@ -56,9 +59,10 @@ impl Exchange {
         &self.vm
     }
 
-    /// Which way the exchange goes, seen from the service beside this proxy.
+    /// Which way the exchange goes, seen from the service beside this proxy. The first to ask costs the exchange a
+    /// hostcall: listeners of both directions may share one root context, so there is nothing to remember it by.
     pub fn direction(&self) -> Direction {
-        self.vm.direction()
+        *self.direction.get_or_init(|| identity::direction(self.host))
     }
 
     /// A property of the exchange as bytes, the parts of its path separated by NUL; `None` where it is absent now.

@@ -1,20 +1,17 @@
 use crate::metrics::Metrics;
 use crate::{Callout, CalloutToken, Counter, Entropy, Host, HostError, Level, identity};
-use sluicegate_policy::Direction;
-use std::cell::OnceCell;
 
-/// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and where in
-/// the mesh it sits.
+/// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and the
+/// service it stands beside.
 pub struct Vm {
     host: &'static dyn Host,
     entropy: Entropy,
-    direction: OnceCell<Direction>,
     pub(crate) metrics: Metrics,
 }
 
 impl Vm {
     pub(crate) fn new(host: &'static dyn Host) -> Result<Vm, HostError> {
-        Ok(Vm { host, entropy: Entropy::from_host(host)?, direction: OnceCell::new(), metrics: Metrics::default() })
+        Ok(Vm { host, entropy: Entropy::from_host(host)?, metrics: Metrics::default() })
     }
 
     /// Time since the Unix epoch, in nanoseconds. One hostcall.
@@ -25,12 +22,6 @@ impl Vm {
     /// Random bytes.
     pub fn entropy(&self) -> &Entropy {
         &self.entropy
-    }
-
-    /// Which way the exchanges of this listener go. The proxy tells it of an exchange only, but keeps a root context for
-    /// each direction, so asking once is enough.
-    pub(crate) fn direction(&self) -> Direction {
-        *self.direction.get_or_init(|| identity::direction(self.host))
     }
 
     /// The service beside this proxy as the proxy's node tells it; `unknown_service` where it does not.

@@ -302,6 +302,18 @@ fn an_observer_injects_nothing_and_takes_the_tracers_ids() {
 }
 
 #[test]
+fn an_observer_puts_right_what_the_tracer_does_not_touch() {
+    let mut proxy = filter(r#"{"mode": "observe"}"#);
+    let broken = proxy.request(&[("traceparent", "00-zz"), ("tracestate", "a=1"), ("x-sluicegate-trace-id", "-")]);
+    assert_eq!(traceparent(&broken).2, "03");
+    assert_eq!(text(&broken.upstream, "tracestate"), None);
+    assert_eq!(text(&broken.upstream, "x-sluicegate-trace-id"), None);
+    let value = w3c("01");
+    let valid = proxy.request(&[("traceparent", value.as_str()), ("x-sluicegate-trace-id", "-")]);
+    assert_eq!(text(&valid.upstream, "traceparent"), Some(value.as_str()));
+}
+
+#[test]
 fn an_exchange_without_a_request_here_is_left_as_it_is() {
     let mut proxy = filter("{}");
     let response = proxy.rejected_exchange(&[(":status", "400")]);

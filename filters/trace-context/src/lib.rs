@@ -48,6 +48,7 @@ pub use formats::Format;
 use carriers::Carriers;
 use counters::Counters;
 use formats::Changes;
+use observation::Tracer;
 use policy::{Mode, TracePolicy};
 use propagation::Incoming;
 use sluicegate_host::{
@@ -81,10 +82,19 @@ impl Filter for TraceContext {
         let trusted = self.trusts(exchange);
         let headers = exchange.request_headers().original();
         let carriers = Carriers::pick(headers, exchange.is_grpc());
-        let (trace, mut changes) = match self.policy.mode {
-            Mode::Observe => self.observe(headers, &carriers),
-            Mode::Participate | Mode::Forward => self.propagate(&carriers, trusted, exchange.is_grpc(), exchange.vm()),
+        let tracer = match self.policy.mode {
+            Mode::Observe => Some(Tracer::read(headers.get(&self.policy.observe_header))),
+            Mode::Participate | Mode::Forward => None,
         };
+        let (trace, mut changes) = match tracer {
+            Some(tracer @ (Tracer::Silent | Tracer::Span(..))) => {
+                (observation::facts(tracer, &carriers, self.policy.sampled_default), Changes::default())
+            }
+            Some(Tracer::NoSpan) | None => self.propagate(&carriers, trusted, exchange.is_grpc(), exchange.vm()),
+        };
+        if matches!(tracer, Some(Tracer::NoSpan | Tracer::Span(..))) {
+            changes.remove(self.policy.observe_header.clone());
+        }
         let baggage = self.baggage(headers, trusted);
         let request_id = self.request_id(headers, trusted, exchange, &mut changes);
 
@@ -161,16 +171,6 @@ impl TraceContext {
             outside,
         };
         (Some(facts), changes)
-    }
-
-    fn observe(&self, headers: &HeaderMap, carriers: &Carriers<'_>) -> (Option<TraceFacts>, Changes) {
-        let tracer = headers.get(&self.policy.observe_header);
-        let facts = observation::facts(tracer, carriers, self.policy.sampled_default);
-        let mut changes = Changes::default();
-        if tracer.is_some() {
-            changes.remove(self.policy.observe_header.clone());
-        }
-        (facts, changes)
     }
 
     /// The id of the request, and the headers that carry it on.

@@ -1,7 +1,8 @@
 //! What the proxy's own tracer says about an exchange (`trace.mode: observe`).
 //!
 //! Its router writes `traceparent` after all filters, so nothing is injected here; a `header_mutation` filter ahead of
-//! ours leaves the tracer's ids in a header as `{trace id}-{span id}`, or the trace id alone.
+//! ours leaves the tracer's ids in a header: `{trace id}-{span id}`. A header without ids (`-`) says that this exchange has
+//! no span; then the router writes nothing either, and what came in is ours to put right.
 
 use crate::carriers::Carriers;
 use crate::formats::Format;
@@ -9,14 +10,35 @@ use crate::hex;
 use crate::remote::Parsed;
 use sluicegate_host::{Origin, SpanId, TraceFacts, TraceFlags, TraceId};
 
+/// What the tracer left in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracer {
+    /// No header: nobody puts it there.
+    Silent,
+    /// A header without ids: no span for this exchange.
+    NoSpan,
+    /// The trace, and the span of this hop where it was said.
+    Span(TraceId, Option<SpanId>),
+}
+
+impl Tracer {
+    pub(crate) fn read(header: Option<&[u8]>) -> Tracer {
+        match (header, header.and_then(parse)) {
+            (_, Some((trace_id, span_id))) => Tracer::Span(trace_id, span_id),
+            (Some(_), None) => Tracer::NoSpan,
+            (None, None) => Tracer::Silent,
+        }
+    }
+}
+
 /// The trace of the exchange; `None` where the tracer left nothing and no caller sent a context, for then its id is known
 /// only after us.
-pub(crate) fn facts(tracer: Option<&[u8]>, carriers: &Carriers<'_>, sampled_default: bool) -> Option<TraceFacts> {
+pub(crate) fn facts(tracer: Tracer, carriers: &Carriers<'_>, sampled_default: bool) -> Option<TraceFacts> {
     let caller = match Format::W3c.extract(carriers) {
         Parsed::Context { remote, .. } => Some(remote),
         _ => None,
     };
-    let Some((trace_id, span_id)) = tracer.and_then(parse) else {
+    let Tracer::Span(trace_id, span_id) = tracer else {
         // The tracer continues the caller's trace, with a span that we do not know.
         let remote = caller?;
         return Some(TraceFacts {
@@ -64,7 +86,7 @@ mod tests {
     fn observed(tracer: Option<&str>, traceparent: Option<String>) -> Option<TraceFacts> {
         let pairs: Vec<_> = traceparent.iter().map(|value| ("traceparent", value)).collect();
         let map = HeaderMap::from_pairs(&pairs);
-        facts(tracer.map(str::as_bytes), &Carriers::pick(&map, false), true)
+        facts(Tracer::read(tracer.map(str::as_bytes)), &Carriers::pick(&map, false), true)
     }
 
     #[test]
@@ -83,10 +105,18 @@ mod tests {
     }
 
     #[test]
+    fn a_header_without_ids_says_that_there_is_no_span() {
+        assert_eq!(Tracer::read(None), Tracer::Silent);
+        for value in ["-", "", "x", "00000000000000000000000000000000-0000000000000000"] {
+            assert_eq!(Tracer::read(Some(value.as_bytes())), Tracer::NoSpan, "{value}");
+        }
+        assert_eq!(Tracer::read(Some(TRACE.as_bytes())), Tracer::Span(trace_id(TRACE), None));
+    }
+
+    #[test]
     fn without_the_tracers_header_the_callers_context_is_what_is_known() {
         let facts = observed(None, Some(format!("00-{TRACE}-{SPAN}-01"))).unwrap();
         assert_eq!((facts.trace_id, facts.span_id, facts.origin), (trace_id(TRACE), span_id(SPAN), Origin::Continued));
         assert_eq!(observed(None, None), None);
-        assert_eq!(observed(Some("-"), None), None);
     }
 }

@@ -45,7 +45,8 @@ impl Incoming {
     }
 }
 
-/// The context of this hop: the caller's, as the mode has it, or a new one.
+/// The context of this hop: the caller's, as the mode has it, or a new one. (An observer comes here only where the proxy's
+/// tracer has no span, and forwards.)
 pub(crate) fn context(
     incoming: &Incoming,
     continued: Option<Remote>,
@@ -65,7 +66,7 @@ pub(crate) fn context(
         };
     };
     let (span_id, parent_span_id) = match (policy.mode, remote.span_id) {
-        (Mode::Forward, Some(span_id)) => (span_id, None),
+        (Mode::Forward | Mode::Observe, Some(span_id)) => (span_id, None),
         (_, parent) => (new_span_id(entropy), parent),
     };
     Outgoing {
@@ -88,7 +89,7 @@ pub(crate) fn inject(
     grpc: bool,
 ) -> Changes {
     let mut changes = Changes::default();
-    let forwarded = continued.filter(|_| policy.mode == Mode::Forward);
+    let forwarded = continued.filter(|_| policy.mode != Mode::Participate);
     let mut tracestate_may_stay = false;
     for (format, parsed) in &incoming.formats {
         let stays = forwarded.is_some()

@@ -49,7 +49,8 @@ impl Bootstrap {
     /// When one of the two cannot be read.
     pub fn read(path: &str) -> Result<Self> {
         let mut config = shipped::yaml(path)?;
-        let source = discovery_source(&mut config)?;
+        let source = discovery_sources(&mut config).into_iter().next();
+        let source = source.context("no HTTP filter is discovered from a file")?;
         let discovery = source.get("path").and_then(Value::as_str).context("the discovery source has no path")?;
         let discovery = shipped::yaml(discovery)?;
         Ok(Self {
@@ -207,7 +208,9 @@ impl Bootstrap {
     pub(super) fn write(&self, folder: &Path) -> Result<Written> {
         let mut config = self.config.clone();
         let discovery = self.discovery(folder)?;
-        set(discovery_source(&mut config)?, "path", json!(discovery.file));
+        for source in discovery_sources(&mut config) {
+            set(source, "path", json!(discovery.file));
+        }
 
         let any_port = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
         if let Some(admin) = config.get_mut("admin") {
@@ -271,16 +274,19 @@ impl Discovery {
     }
 }
 
-/// The `path_config_source` of the first HTTP filter that is discovered.
-fn discovery_source(config: &mut Value) -> Result<&mut Value> {
-    config
-        .pointer_mut(CONNECTION_MANAGER)
-        .and_then(|manager| manager.get_mut("http_filters"))
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-        .find_map(|filter| filter.pointer_mut("/config_discovery/config_source/path_config_source"))
-        .context("no HTTP filter is discovered from a file")
+/// Every `path_config_source`, of whichever listener.
+fn discovery_sources(config: &mut Value) -> Vec<&mut Value> {
+    match config {
+        Value::Object(fields) => fields
+            .iter_mut()
+            .flat_map(|(name, value)| match name.as_str() {
+                "path_config_source" => vec![value],
+                _ => discovery_sources(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter_mut().flat_map(discovery_sources).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn set(object: &mut Value, key: &str, value: Value) {
