@@ -38,7 +38,7 @@ fn ids() -> impl Strategy<Value = (TraceId, SpanId)> {
     // Few different ids, so that headers agree and disagree about as often; some with zeros in front.
     let trace = select(vec![[0x4b; 16], [1; 16], [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]]);
     let span = select(vec![[0x0f; 8], [0, 0, 0, 0, 0, 0, 0, 1]]);
-    (trace, span).prop_map(|(trace, span)| (TraceId::new(trace).unwrap(), SpanId::new(span).unwrap()))
+    (trace, span).prop_filter_map("zero", |(trace, span)| Some((TraceId::new(trace)?, SpanId::new(span)?)))
 }
 
 fn contexts() -> impl Strategy<Value = Outgoing> {
