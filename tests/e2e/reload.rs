@@ -78,3 +78,23 @@ async fn no_request_fails_while_the_policy_changes_every_200_ms() {
     let counted = stage.envoy.wait_for_stat(name, &[("format", "w3c")], 40_000.0, PATIENCE).await.unwrap();
     assert_eq!(counted, 40_000.0);
 }
+
+#[tokio::test]
+async fn a_policy_that_is_gone_ticks_no_more() {
+    let stage = Stage::set(|shipped| shipped.policy(&json!({"version": "1.0"})).concurrency(2).wasm_trace()).await;
+    for swap in 1..=10_u64 {
+        let policy = json!({"version": "1.0", "service": {"version": swap.to_string()}});
+        stage.envoy.swap_policy(&policy).unwrap();
+        stage.envoy.wait_for_swaps(1 + swap, 0, PATIENCE).await.unwrap();
+        // A root that never saw a request, and one that did.
+        if swap.is_multiple_of(2) {
+            stage.seen(&[]).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = stage.envoy.log().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let ticks = stage.envoy.log().unwrap()[before..].matches("[host->vm] proxy_on_tick").count();
+    // Once a second on each worker and on the main thread: nine, give or take one of each.
+    assert!((6..=12).contains(&ticks), "{ticks}");
+}

@@ -122,6 +122,9 @@ async fn what_breaks_the_standard_is_never_passed_on() {
         assert_eq!(flags, "03", "{broken}");
         assert_eq!(seen.header("tracestate"), None, "{broken}");
     }
+    let name = "sluicegate_trace_invalid_total";
+    assert_eq!(stage.envoy.wait_for_stat(name, &[("format", "w3c")], 9.0, PATIENCE).await.unwrap(), 9.0);
+    assert_eq!(stage.envoy.wait_for_stat("sluicegate_trace_started_total", &[], 9.0, PATIENCE).await.unwrap(), 9.0);
     let repeated = stage.seen(&[("traceparent", &good), ("traceparent", &good)]).await;
     assert_ne!(traceparent(&repeated)[0], TRACE);
     for (written, flags) in
