@@ -1,6 +1,7 @@
 //! What filters get from `sluicegate-host`, tried in a real proxy with the example `probe`.
 
 use serde_json::json;
+use sluicegate_tests::client::load::{Load, Until};
 use sluicegate_tests::client::{Connection, Protocol, Reply, Request};
 use sluicegate_tests::envoy::Bootstrap;
 use sluicegate_tests::shipped;
@@ -68,6 +69,15 @@ async fn every_worker_counts_in_the_same_shared_data_and_a_new_policy_goes_on_co
     stage.envoy.swap_policy(&json!({"version": "1.0", "service": {"name": "other"}})).unwrap();
     stage.envoy.wait_for_swaps(2, 0, PATIENCE).await.unwrap();
     assert_eq!(answer(&stage.send(&ask("shared"), Protocol::Http1).await), "7");
+}
+
+#[tokio::test]
+async fn no_count_is_lost_when_workers_race() {
+    let stage = probe(|bootstrap| bootstrap.concurrency(2).balanced()).await;
+    let load = Load { connections: 8, protocol: Protocol::Http1, until: Until::Requests(4_000) };
+    let report = load.run(stage.envoy.address(), |_| ask("shared")).await;
+    assert_eq!(report.answered(200), 4_000, "{report}");
+    assert_eq!(answer(&stage.send(&ask("shared"), Protocol::Http1).await), "4001");
 }
 
 #[tokio::test]

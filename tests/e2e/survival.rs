@@ -60,8 +60,8 @@ fn hostile(n: u64) -> Request {
     let response = [b"x-odd=".to_vec(), bytes(200)].concat();
     let request = request.header("x-upstream-response-header", response);
     match n % 7 {
-        0 => request.header("x-upstream-response-headers-count", "150"),
-        1 => request.header("x-upstream-response-header", [b"x-request-id=\xff".to_vec(), bytes(30_000)].concat()),
+        0 => request.header("x-upstream-response-headers-count", "200"),
+        1 => request.header("x-upstream-response-header", [b"x-request-id=\xff".to_vec(), vec![b'0'; 60_000]].concat()),
         2 => request.header("x-upstream-reset", "1"),
         3 => request.header("x-upstream-status", "503"),
         _ => request,
@@ -80,7 +80,7 @@ async fn attack(trace: serde_json::Value) {
             .policy(&json!({"version": "1.0", "trace": trace}))
             .concurrency(2)
             .balanced()
-            .header_limits(96, 1_000)
+            .header_limits(256, 1_000)
             .unwrap()
     })
     .await;

@@ -156,6 +156,11 @@ impl Double {
         self.state.borrow().callouts.clone()
     }
 
+    /// The last local reply.
+    pub fn reply(&self) -> Option<Reply> {
+        self.state.borrow().reply.clone()
+    }
+
     /// How often the route was to be picked anew.
     pub fn route_cache_clears(&self) -> usize {
         self.state.borrow().route_cache_clears

@@ -39,6 +39,13 @@ impl HeaderMap {
         self.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
+    /// The first value of a header as text, cut after so many bytes; what is not UTF-8 in it becomes U+FFFD. For people
+    /// and logs: whoever decides by a value compares its bytes.
+    pub fn text(&self, name: &str, limit: usize) -> Option<Cow<'_, str>> {
+        let value = self.get(name)?;
+        Some(String::from_utf8_lossy(value.get(..limit).unwrap_or(value)))
+    }
+
     /// Every value of a header, in order; `name` in lower case.
     pub fn all<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'m [u8]> {
         self.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
@@ -196,6 +203,14 @@ mod tests {
         let map = HeaderMap::from_pairs(&pairs);
         assert_eq!(map.iter().collect::<Vec<_>>(), pairs);
         assert_eq!(map.all("a").collect::<Vec<_>>(), [&b""[..], b"two"]);
+    }
+
+    #[test]
+    fn text_is_cut_and_shows_what_is_not_utf8() {
+        let map = HeaderMap::from_pairs(&[("a", &b"caf\xc3\xa9 \xff!"[..])]);
+        assert_eq!(map.text("a", 100).as_deref(), Some("café \u{fffd}!"));
+        assert_eq!(map.text("a", 4).as_deref(), Some("caf\u{fffd}"));
+        assert_eq!(map.text("b", 4), None);
     }
 
     #[test]

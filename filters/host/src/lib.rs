@@ -39,6 +39,8 @@
 //! finds out stays on the exchange as [`Facts`] until it is logged. Errors of the proxy are values ([`HostError`]);
 //! nothing that it answers, and nothing that comes from the network, makes a module trap.
 
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 mod callbacks;
 mod callout;
 #[cfg(any(test, feature = "double"))]
@@ -71,7 +73,7 @@ pub use facts::{Facts, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlag
 pub use filter::{Filter, Flow, Rejected};
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
-pub use metrics::Counter;
+pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream};
 pub use reply::{GrpcStatus, Problem};
 pub use vm::Vm;

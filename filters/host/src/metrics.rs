@@ -12,6 +12,24 @@ struct Pending {
     since_flush: Cell<u32>,
 }
 
+/// A gauge that filters set for nothing: its last value is handed to the proxy on the tick.
+///
+/// All workers write the same gauge, and the last one wins: for what every worker knows alike.
+#[derive(Clone)]
+pub struct Gauge(Rc<Latest>);
+
+struct Latest {
+    id: MetricId,
+    unsaid: Cell<Option<u64>>,
+}
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.unsaid.set(Some(value));
+    }
+}
+
 impl Counter {
     /// Counts one more.
     pub fn increment(&self) {
@@ -24,25 +42,26 @@ impl Counter {
     }
 }
 
-/// The counters of one root context.
+/// The metrics of one root context.
 #[derive(Default)]
 pub(crate) struct Metrics {
     counters: RefCell<Vec<Counter>>,
+    gauges: RefCell<Vec<Gauge>>,
 }
 
 impl Metrics {
-    /// Defines a counter under the name that the shipped `stats_tags` take apart again:
-    /// `sluicegate_<name>.<label>=<value>…`.
     pub(crate) fn counter(&self, host: &dyn Host, name: &str, labels: &[(&str, &str)]) -> Result<Counter, HostError> {
-        let mut full = format!("sluicegate_{name}");
-        for (label, value) in labels {
-            // Writing to a String cannot fail.
-            let _ = write!(full, ".{label}={value}");
-        }
-        let id = host.define_metric(MetricKind::Counter, &full)?;
+        let id = host.define_metric(MetricKind::Counter, &full_name(name, labels))?;
         let counter = Counter(Rc::new(Pending { id, since_flush: Cell::new(0) }));
         self.counters.borrow_mut().push(counter.clone());
         Ok(counter)
+    }
+
+    pub(crate) fn gauge(&self, host: &dyn Host, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, HostError> {
+        let id = host.define_metric(MetricKind::Gauge, &full_name(name, labels))?;
+        let gauge = Gauge(Rc::new(Latest { id, unsaid: Cell::new(None) }));
+        self.gauges.borrow_mut().push(gauge.clone());
+        Ok(gauge)
     }
 
     /// Hands over what was counted since the last time. What the proxy refuses is kept for the next.
@@ -53,5 +72,46 @@ impl Metrics {
                 pending.since_flush.set(0);
             }
         }
+        for Gauge(latest) in self.gauges.borrow().iter() {
+            if let Some(value) = latest.unsaid.get()
+                && host.record_metric(latest.id, value).is_ok()
+            {
+                latest.unsaid.set(None);
+            }
+        }
+    }
+}
+
+/// The name that the shipped `stats_tags` take apart again: `sluicegate_<name>.<label>=<value>…`.
+fn full_name(name: &str, labels: &[(&str, &str)]) -> String {
+    let mut full = format!("sluicegate_{name}");
+    for (label, value) in labels {
+        // Writing to a String cannot fail.
+        let _ = write!(full, ".{label}={value}");
+    }
+    full
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double::Double;
+
+    #[test]
+    fn counters_and_gauges_are_handed_over_once_per_flush() {
+        let proxy = Double::new();
+        let metrics = Metrics::default();
+        let counter = metrics.counter(proxy, "shed_total", &[("cluster", "a.b"), ("key", "k")]).unwrap();
+        let gauge = metrics.gauge(proxy, "state", &[]).unwrap();
+        counter.increment();
+        counter.add(2);
+        gauge.set(2);
+        gauge.set(1);
+        metrics.flush(proxy);
+        assert_eq!(proxy.metric("sluicegate_shed_total.cluster=a.b.key=k"), Some(3));
+        assert_eq!(proxy.metric("sluicegate_state"), Some(1));
+        let calls = proxy.calls().len();
+        metrics.flush(proxy);
+        assert_eq!(proxy.calls().len(), calls);
     }
 }

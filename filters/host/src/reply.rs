@@ -85,3 +85,66 @@ fn grpc_message(problem: &Problem) -> Vec<u8> {
     message.truncate(end);
     message.into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double::Double;
+    use crate::{Origin, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
+
+    fn problem(detail: String) -> Problem {
+        Problem {
+            status: 503,
+            grpc_status: GrpcStatus::Unavailable,
+            code: "BREAKER_OPEN",
+            title: "The circuit breaker is open",
+            detail: detail.into(),
+            details: [("key".to_owned(), "up\"stream".into())].into_iter().collect(),
+            headers: vec![("retry-after", "7".into())],
+        }
+    }
+
+    fn facts() -> Facts {
+        let trace = TraceFacts {
+            trace_id: TraceId::new([1; 16]).unwrap(),
+            span_id: SpanId::new([2; 8]).unwrap(),
+            parent_span_id: None,
+            flags: TraceFlags::default(),
+            origin: Origin::Started,
+            outside: None,
+        };
+        Facts { trace: Some(trace), request_id: RequestId::parse(b"r-1") }
+    }
+
+    #[test]
+    fn over_http_it_is_problem_details_with_the_ids_of_the_exchange() {
+        let proxy = Double::new();
+        send(proxy, &problem("upstream fails".into()), &facts(), false).unwrap();
+        let reply = proxy.reply().unwrap();
+        assert_eq!((reply.status, reply.grpc_status), (503, None));
+        let header = |name: &str| reply.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice());
+        assert_eq!(header("content-type"), Some(&b"application/problem+json"[..]));
+        assert_eq!(header("retry-after"), Some(&b"7"[..]));
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let expected: Value = serde_json::from_str(
+            r#"{"type": "urn:sluicegate:problem:BREAKER_OPEN", "status": 503, "code": "BREAKER_OPEN",
+                "title": "The circuit breaker is open", "detail": "upstream fails", "details": {"key": "up\"stream"},
+                "req_id": "r-1", "trace_id": "01010101010101010101010101010101"}"#,
+        )
+        .unwrap();
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn over_grpc_it_is_a_status_and_a_message_that_is_never_cut_inside_a_character() {
+        for filler in ["x", "é"] {
+            let proxy = Double::new();
+            send(proxy, &problem(filler.repeat(300)), &facts(), true).unwrap();
+            let reply = proxy.reply().unwrap();
+            assert_eq!(reply.grpc_status, Some(14));
+            let message = String::from_utf8(reply.body).unwrap();
+            assert!(message.starts_with("BREAKER_OPEN: ") && message.len() <= 256, "{message}");
+            assert_eq!(reply.headers.len(), 1);
+        }
+    }
+}

@@ -56,3 +56,63 @@ pub fn update(host: &dyn Host, key: &str, mut change: impl FnMut(&[u8]) -> Optio
     }
     Err(UpdateError::Contended)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double::Double;
+
+    fn add_one(bytes: &[u8]) -> Option<Vec<u8>> {
+        bytes.first().map(|count| vec![count + 1])
+    }
+
+    #[test]
+    fn a_key_is_created_once_and_then_changed_by_every_worker() {
+        let one = Double::new();
+        let other = one.worker_beside();
+        ensure(one, "k", &[5]).unwrap();
+        ensure(other, "k", &[0]).unwrap();
+        update(one, "k", add_one).unwrap();
+        update(other, "k", add_one).unwrap();
+        assert_eq!(read(one, "k"), Ok(Some(vec![7])));
+    }
+
+    #[test]
+    fn a_change_in_between_is_seen_and_none_is_lost() {
+        let one = Double::new();
+        let other = one.worker_beside();
+        ensure(one, "k", &[0]).unwrap();
+        let mut interrupted = false;
+        let change = |bytes: &[u8]| {
+            if !interrupted {
+                interrupted = true;
+                update(other, "k", add_one).unwrap();
+            }
+            add_one(bytes)
+        };
+        update(one, "k", change).unwrap();
+        assert_eq!(read(one, "k"), Ok(Some(vec![2])));
+    }
+
+    #[test]
+    fn an_update_gives_up_after_many_attempts_and_never_creates_a_key() {
+        let one = Double::new();
+        let other = one.worker_beside();
+        assert_eq!(update(one, "k", add_one), Err(UpdateError::Absent));
+        ensure(one, "k", &[0]).unwrap();
+        let always_late = |bytes: &[u8]| {
+            update(other, "k", add_one).unwrap();
+            add_one(bytes)
+        };
+        assert_eq!(update(one, "k", always_late), Err(UpdateError::Contended));
+    }
+
+    #[test]
+    fn what_needs_no_change_is_not_written() {
+        let proxy = Double::new();
+        ensure(proxy, "k", &[0]).unwrap();
+        let calls = proxy.calls().len();
+        update(proxy, "k", |_| None).unwrap();
+        assert_eq!(proxy.calls()[calls..], ["proxy_get_shared_data"]);
+    }
+}

@@ -1,5 +1,5 @@
 use crate::metrics::Metrics;
-use crate::{Callout, CalloutToken, Counter, Entropy, Host, HostError, Level, identity};
+use crate::{Callout, CalloutToken, Counter, Entropy, Gauge, Host, HostError, Level, identity};
 
 /// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and the
 /// service it stands beside.
@@ -33,6 +33,11 @@ impl Vm {
     /// VM lives: labels come from a fixed set, never from a request.
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> Result<Counter, HostError> {
         self.metrics.counter(self.host, name, labels)
+    }
+
+    /// A gauge, named and labelled like a counter.
+    pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, HostError> {
+        self.metrics.gauge(self.host, name, labels)
     }
 
     /// Sends a request of our own; the answer comes in [`crate::Filter::on_callout_response`]. Only from there or from the
