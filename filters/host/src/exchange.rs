@@ -152,3 +152,19 @@ impl RequestView for Exchange {
         self.request.get(name).map(Cow::Borrowed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_told_by_the_content_type_and_grpc_web_is_none() {
+        for grpc in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
+            assert!(is_grpc(grpc.as_bytes()), "{grpc}");
+        }
+        for other in ["", "application/json", "application/grpc-web", "application/grpc-web+proto", "application/grpcx"]
+        {
+            assert!(!is_grpc(other.as_bytes()), "{other}");
+        }
+    }
+}

@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn after_a_callback_the_headers_are_read_anew() {
+        let proxy = Double::new();
+        proxy.put_headers(MapKind::RequestHeaders, &[("x", "then")]);
+        let mut headers = Headers::new(proxy, MapKind::RequestHeaders);
+        assert_eq!(headers.get("x"), Some(&b"then"[..]));
+        headers.write().unwrap();
+        proxy.put_headers(MapKind::RequestHeaders, &[("x", "now")]);
+        assert_eq!(headers.get("x"), Some(&b"now"[..]));
+    }
+
+    #[test]
     fn a_repeated_header_is_replaced_by_one_value() {
         let proxy = Double::new();
         proxy.put_headers(MapKind::RequestHeaders, &[("x", "one"), ("x", "two")]);

@@ -117,6 +117,17 @@ fn what_disagrees_goes_and_what_agrees_stays() {
     assert_eq!(text(&with(&agrees).upstream, "b3"), Some(agrees.as_str()));
     assert_eq!(text(&with(&disagrees).upstream, "b3"), None);
     assert_eq!(text(&with(&agrees).upstream, "x-trace-id"), None);
+    let debug = format!("{TRACE}-{SPAN}-d");
+    assert_eq!(text(&with(&debug).upstream, "b3"), None);
+}
+
+#[test]
+fn a_forwarded_context_of_a_later_version_or_with_unknown_flags_is_written_as_this_version_knows_it() {
+    for (came, goes) in [(w3c("ff"), w3c("03")), (format!("cc-{TRACE}-{SPAN}-01-more"), w3c("01"))] {
+        let outcome = filter("{}").request(&[("traceparent", came.as_str()), ("tracestate", "a=1")]);
+        assert_eq!(text(&outcome.upstream, "traceparent"), Some(goes.as_str()));
+        assert_eq!(text(&outcome.upstream, "tracestate"), Some("a=1"));
+    }
 }
 
 #[test]
@@ -277,6 +288,13 @@ fn configured_headers_become_baggage_that_nobody_may_spoof() {
     ]);
     let all: Vec<_> = outcome.upstream.all("baggage").collect();
     assert_eq!(all, [b"tenant.id=acme%20&%20co,a=1,user.id=kept;p=1"]);
+}
+
+#[test]
+fn an_untrusted_caller_brings_no_baggage_beside_the_configured() {
+    let policy = r#"{"trust_incoming": false, "baggage": {"from_headers": {"tenant.id": "x-tenant-id"}}}"#;
+    let outcome = filter(policy).request(&[("x-tenant-id", "acme"), ("baggage", "a=1")]);
+    assert_eq!(text(&outcome.upstream, "baggage"), Some("tenant.id=acme"));
 }
 
 #[test]

@@ -73,6 +73,7 @@ mod tests {
             (format!("{TRACE}/{DECIMAL};o=1"), context(TRACE, Some(SPAN), Some(true))),
             (format!("{TRACE}/{DECIMAL};o=0"), context(TRACE, Some(SPAN), Some(false))),
             (format!("{TRACE}/{DECIMAL};o=3"), context(TRACE, Some(SPAN), Some(true))),
+            (format!("{TRACE}/{DECIMAL};o=2"), context(TRACE, Some(SPAN), Some(false))),
             (format!("{TRACE}/{DECIMAL}"), context(TRACE, Some(SPAN), None)),
             (format!("{TRACE};o=1"), context(TRACE, None, Some(true))),
             (format!("{TRACE}/0;o=1"), context(TRACE, None, Some(true))),
