@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use crate::carrier::Carrier;
 use crate::path::Path;
 use crate::report::{Errors, LISTED, PolicyError, Report};
 use crate::section::{Origin, Section};
 use crate::service::Service;
-use crate::syntax;
 use crate::unknown::{self, Unknown};
 use crate::value::{Found, Kind, Object, Value};
 use crate::version::Version;
@@ -14,9 +14,10 @@ use crate::version::Version;
 /// The sections that filters read. A filter reads its own and does not look into the others.
 pub const SECTIONS: [&str; 6] = ["service", "trace", "sampling", "breaker", "access_log", "policy_source"];
 
-/// A policy document that is JSON, within the limits, and of a version that this build reads. Whether it is right shows
+/// A policy document that is well-formed, within the limits, and of a version that this build reads. Whether it is right shows
 /// when its sections have been read: at [`Document::finish`].
 pub struct Document<'e> {
+    carrier: Carrier,
     version: Version,
     root: Object,
     report: Report,
@@ -24,26 +25,24 @@ pub struct Document<'e> {
 }
 
 impl<'e> Document<'e> {
-    /// Parses a document. `environment` looks up the variables of `{ env: NAME }` secrets.
+    /// Parses a document: JSON text, or a `google.protobuf.Struct` in protobuf's wire format. Which of the two it is shows
+    /// in the bytes; none are both. `environment` looks up the variables of `{ env: NAME }` secrets.
     ///
     /// No bytes at all, white space alone, `null` and `{}` are the document with nothing in it but defaults: a plugin
     /// without configuration gets such.
     ///
     /// # Errors
-    /// What keeps the document from being read any further: more than 64 KiB, more than 32 levels, a syntax error, a
-    /// field given twice, another major version.
+    /// What keeps the document from being read any further: more than 64 KiB, more than 32 levels, a syntax error, a number
+    /// that is not finite, a string that is not UTF-8, a field given twice, another major version.
     #[must_use = "whether a document is right shows only at finish"]
     pub fn parse(bytes: &[u8], environment: &'e dyn Fn(&str) -> Option<String>) -> Result<Document<'e>, Errors> {
-        let root = if bytes.iter().all(u8::is_ascii_whitespace) {
-            Object::default()
-        } else {
-            match syntax::parse(bytes)? {
-                Value::Object(object) => *object,
-                Value::Null => Object::default(),
-                other => {
-                    let problem = format_args!("found {}, accepted: an object", Kind(&other));
-                    return Err(PolicyError::new(&Path::root(), problem).into());
-                }
+        let carrier = Carrier::of(bytes);
+        let root = match carrier.read(bytes)? {
+            Value::Object(object) => *object,
+            Value::Null => Object::default(),
+            other => {
+                let problem = format_args!("found {}, accepted: an object", Kind(&other));
+                return Err(PolicyError::new(&Path::root(), problem).into());
             }
         };
         let report = Report::default();
@@ -51,7 +50,7 @@ impl<'e> Document<'e> {
         for section in SECTIONS {
             root.accept(section);
         }
-        Ok(Document { version, root, report, environment })
+        Ok(Document { carrier, version, root, report, environment })
     }
 
     /// The version that the document states.
@@ -61,7 +60,7 @@ impl<'e> Document<'e> {
 
     /// The section `name`, one of [`SECTIONS`]. An absent one reads as empty: all its fields have their defaults.
     pub fn section(&self, name: &'static str) -> Section<'_> {
-        let origin = Origin { report: &self.report, environment: self.environment };
+        let origin = Origin { carrier: self.carrier, report: &self.report, environment: self.environment };
         Section::new(origin, Some(&self.root), Path::root()).subsection(name)
     }
 

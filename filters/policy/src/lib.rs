@@ -1,5 +1,5 @@
-//! The envelope of the policy document: what is the same in every section of it. JSON goes in; typed values come out, or
-//! all that is wrong with it, each with its place.
+//! The envelope of the policy document: what is the same in every section of it. JSON, or a protobuf `Struct`, goes in;
+//! typed values come out, or all that is wrong with it, each with its place.
 //!
 //! ```
 //! use std::time::Duration;
@@ -43,6 +43,7 @@
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod carrier;
 mod direction;
 mod document;
 pub mod duration;
@@ -60,6 +61,7 @@ mod testing;
 mod unknown;
 mod value;
 mod version;
+mod wire;
 
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};

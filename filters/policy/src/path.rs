@@ -1,6 +1,7 @@
 //! Where in the document: `trace.rules[3].match.path.template`.
 
 use std::fmt::{self, Write};
+use std::rc::Rc;
 
 use crate::value::Quoted;
 
@@ -55,6 +56,43 @@ fn is_plain_word(name: &str) -> bool {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "the document" } else { &self.0 })
+    }
+}
+
+/// The way from the root of the document down to where its parser is. When the parser fails, the trail is left as it was
+/// at that moment.
+#[derive(Default)]
+pub(crate) struct Trail(Vec<Step>);
+
+pub(crate) enum Step {
+    Field(Rc<str>),
+    /// Counted from 0.
+    Item(usize),
+}
+
+impl Trail {
+    pub(crate) fn push(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    /// How many steps it is from the root.
+    pub(crate) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        let mut path = Path::root();
+        for step in &self.0 {
+            match step {
+                Step::Field(name) => path.push_field(name),
+                Step::Item(index) => path.push_item(*index),
+            }
+        }
+        path
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 
 pub use self::names::Entry;
 
+use crate::carrier::Carrier;
 use crate::matching::{Matcher, Rules};
 use crate::path::Path;
 use crate::report::Report;
@@ -33,6 +34,7 @@ pub struct Section<'d> {
 /// What all sections of a document share.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'d> {
+    pub(crate) carrier: Carrier,
     pub(crate) report: &'d Report,
     pub(crate) environment: &'d dyn Fn(&str) -> Option<String>,
 }

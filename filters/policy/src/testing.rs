@@ -1,5 +1,7 @@
 //! What the tests of this crate share.
 
+pub(crate) mod wire;
+
 use std::borrow::Cow;
 
 use crate::{Document, Errors, RequestView, Section};

@@ -20,18 +20,18 @@ impl<'d> Section<'d> {
     /// A whole number in `range`. `1000.0` is one too: a carrier such as Envoy's `Struct` knows only doubles.
     pub fn integer(&self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let accepted = format_args!("a whole number from {} to {}", range.start(), range.end());
-        self.read(name, &accepted, |value| match value {
-            Value::Number(number) => number.as_unsigned().filter(|number| range.contains(number)),
-            _ => None,
+        self.read(name, &accepted, |value| {
+            let number = self.origin.carrier.number(value)?.as_unsigned()?;
+            range.contains(&number).then_some(number)
         })
     }
 
-    /// A number from 0 to 1.
+    /// A number from 0 to 1. In a `Struct` also a string that holds one, for Envoy makes strings of decimal numbers.
     pub fn fraction(&self, name: &'static str) -> Option<f64> {
-        self.read(name, &"a fraction from 0 to 1", |value| match value {
+        self.read(name, &"a fraction from 0 to 1", |value| {
             // What is not finite never gets past the parser; the range would refuse it too.
-            Value::Number(number) => Some(number.as_float()).filter(|number| (0.0..=1.0).contains(number)),
-            _ => None,
+            let number = self.origin.carrier.number(value)?.as_float();
+            (0.0..=1.0).contains(&number).then_some(number)
         })
     }
 
