@@ -40,7 +40,7 @@ fn discovery_path(config: &Value) -> &str {
 /// The policy inside an Envoy discovery file.
 fn discovered_policy(path: &str) -> Value {
     let file = shipped::yaml(path).unwrap();
-    serde_json::from_str(text(&file, "/resources/0/typed_config/config/configuration/value")).unwrap()
+    at(&file, "/resources/0/typed_config/config/configuration/value").clone()
 }
 
 #[test]

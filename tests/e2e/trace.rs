@@ -178,6 +178,19 @@ async fn an_edge_begins_a_new_trace_and_lets_no_baggage_in() {
 }
 
 #[tokio::test]
+async fn the_shipped_policy_is_in_force_as_envoy_hands_it_over() {
+    let stage = Stage::set(|shipped| shipped).await;
+    let value = format!("00-{TRACE}-{SPAN}-01");
+    let headers = [("traceparent", value.as_str()), ("baggage", "a=1"), ("x-tenant-id", "acme")];
+    let inside = stage.seen(&headers).await;
+    assert_eq!(inside.all("traceparent"), [value.as_str()]);
+    assert_eq!(inside.all("baggage"), ["tenant.id=acme,a=1"]);
+    let public = stage.send(&with(Request::get("/public/x"), &headers), Protocol::Http1).await.seen().unwrap();
+    assert_ne!(traceparent(&public)[0], TRACE);
+    assert_eq!(public.all("baggage"), ["tenant.id=acme"]);
+}
+
+#[tokio::test]
 async fn the_request_id_comes_back_from_upstream_and_from_envoy_alike() {
     let stage = Stage::set(|shipped| {
         let no_route = json!({"match": {"path": "/nowhere"}, "direct_response": {"status": 404}});

@@ -1,0 +1,109 @@
+//! Envoy with the shipped configuration, the sample service behind it, and requests to it.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use sluicegate_tests::client::{Protocol, Reply, Request};
+use sluicegate_tests::envoy::{Bootstrap, Envoy};
+use sluicegate_tests::seen::Seen;
+use sluicegate_tests::shipped;
+use sluicegate_tests::upstream::Upstream;
+
+/// Long enough for anything that happens at all, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+
+/// A header: name and value.
+pub(crate) type Header<'a> = (&'a str, &'a str);
+
+/// The demo's Envoy and what is behind it. Dropping it stops both.
+pub(crate) struct Stage {
+    pub(crate) envoy: Envoy,
+    pub(crate) upstream: Upstream,
+    /// The policy that Envoy was started with.
+    pub(crate) shipped: Value,
+    /// The last policy that Envoy was handed, and what became of it.
+    last: RefCell<(Value, Verdict)>,
+}
+
+/// What became of a policy that was handed to Envoy.
+#[derive(Clone)]
+pub(crate) enum Verdict {
+    InForce,
+    /// The lines of Envoy's log that say why.
+    Rejected(Vec<String>),
+}
+
+impl Stage {
+    pub(super) async fn set() -> Result<Stage> {
+        let upstream = Upstream::start().await?;
+        // Balanced, so that connections reach every worker.
+        let bootstrap = Bootstrap::shipped()?.upstream(upstream.address()).balanced();
+        let shipped = shipped::yaml("envoy/policy.yaml")?;
+        let envoy = bootstrap.start().await?;
+        envoy.wait_for_swaps(1, 0, PATIENCE).await?;
+        let last = RefCell::new((shipped.clone(), Verdict::InForce));
+        Ok(Stage { envoy, upstream, shipped, last })
+    }
+
+    /// Sends a GET.
+    pub(crate) async fn get(&self, path: &str, headers: &[Header<'_>]) -> Result<(Reply, Seen)> {
+        let reply = with(Request::get(path), headers).send(self.envoy.address(), Protocol::Http1).await?;
+        let seen = reply.seen()?;
+        Ok((reply, seen))
+    }
+
+    /// Hands Envoy a policy and waits for what it makes of it.
+    pub(crate) async fn swap_policy(&self, policy: &Value) -> Result<Verdict> {
+        let last = self.last.borrow().clone();
+        if last.0 == *policy {
+            // Envoy takes the same file twice for no change, and counts that as a success even where it was rejected.
+            return Ok(last.1);
+        }
+        let log_before = self.envoy.log()?.len();
+        let before = self.envoy.swapped().await?;
+        self.envoy.swap_policy(policy)?;
+        let started = Instant::now();
+        let verdict = loop {
+            let now = self.envoy.swapped().await?;
+            if now.0 > before.0 {
+                break Verdict::InForce;
+            }
+            let why = self.rejections(log_before)?;
+            if now.1 > before.1 && !why.is_empty() {
+                break Verdict::Rejected(why);
+            }
+            ensure!(started.elapsed() < PATIENCE, "Envoy made nothing of a new policy in {PATIENCE:?}");
+            tokio::time::sleep(POLL).await;
+        };
+        self.last.replace((policy.clone(), verdict.clone()));
+        Ok(verdict)
+    }
+
+    pub(super) async fn restore_policy(&self) -> Result<()> {
+        self.swap_policy(&self.shipped).await.map(drop)
+    }
+
+    /// What Envoy's log says of rejected policies, from this byte on; each line once and without Envoy's prefix.
+    fn rejections(&self, from: usize) -> Result<Vec<String>> {
+        let log = self.envoy.log()?;
+        let mut lines = Vec::new();
+        for line in log.get(from..).unwrap_or_default().lines() {
+            // `[time][thread][level][wasm] [source] wasm log <plugin> …: <filter>: policy rejected: <what is wrong>`
+            if let Some((prefix, what)) = line.split_once(": policy rejected: ") {
+                let filter = prefix.rsplit(' ').next().unwrap_or_default();
+                let line = format!("{filter}: policy rejected: {what}");
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        Ok(lines)
+    }
+}
+
+pub(crate) fn with(request: Request, headers: &[Header<'_>]) -> Request {
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+}
