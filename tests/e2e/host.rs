@@ -53,6 +53,12 @@ async fn a_local_reply_is_a_status_and_a_short_message_over_grpc() {
     assert_eq!((reply.status.as_u16(), reply.grpc_status()), (200, Some(14)));
     assert_eq!(reply.grpc_message().as_deref(), Some("PROBE_BUSY: asked by \"x-probe\""));
     assert!(reply.body.is_empty());
+    // Envoy takes only the exact type for gRPC, so a caller with another gets what HTTP callers get.
+    for other in ["application/grpc;a=b", "application/grpc-web"] {
+        let request = Request::post("/a.B/C", "").header("content-type", other).header("x-probe", "reply");
+        let reply = stage.send(&request, Protocol::Http2).await;
+        assert_eq!((reply.status.as_u16(), reply.header("content-type")), (503, Some("application/problem+json")));
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn hostile(n: u64) -> Request {
         let legal: Vec<u8> = (0x21..0x7f).chain(0x80..=0xff).collect();
         (0..len).map(|i| legal[(n * 31 + i * 17) as usize % legal.len()]).collect()
     };
-    let path = ["/", "/%ff%00", "/\u{e9}?q=\u{1f600}", "/a/../b", "//", "/?"][(n % 6) as usize];
+    let path = ["/", "/%ff%fe", "/\u{e9}?q=\u{1f600}", "/a/../b", "//", "/?"][(n % 6) as usize];
     let mut request = match n % 5 {
         0 => Request::grpc("/shop.Orders/Get", b"\xff"),
         _ => Request::get(&path.replace(|c: char| !c.is_ascii(), "%C3")),

@@ -15,7 +15,7 @@ pub struct Exchange {
     vm: Rc<Vm>,
     request: Headers,
     response: Headers,
-    grpc: bool,
+    grpc: OnceCell<bool>,
     direction: OnceCell<Direction>,
     /// What filters found out.
     pub facts: Facts,
@@ -28,7 +28,7 @@ impl Exchange {
             vm,
             request: Headers::new(host, MapKind::RequestHeaders),
             response: Headers::new(host, MapKind::ResponseHeaders),
-            grpc: false,
+            grpc: OnceCell::new(),
             direction: OnceCell::new(),
             facts: Facts::default(),
         }
@@ -92,13 +92,13 @@ impl Exchange {
 
     /// Whether the request is gRPC by its content type, as the proxy decides it.
     pub fn is_grpc(&self) -> bool {
-        self.grpc
+        *self.grpc.get_or_init(|| self.request.original().get("content-type").is_some_and(is_grpc))
     }
 
     /// Answers the request in the place of the upstream, in the form that its caller reads: problem details
     /// (RFC 9457) over HTTP, a status and a short message over gRPC. Return the flow that this returns.
     pub fn reply(&mut self, problem: &Problem) -> Flow {
-        match reply::send(self.host, problem, &self.facts, self.grpc) {
+        match reply::send(self.host, problem, &self.facts, self.is_grpc()) {
             Ok(()) => Flow::Replied,
             Err(error) => {
                 self.host.log(Level::Error, &format!("{}: not sent: {error}", problem.code));
@@ -108,10 +108,6 @@ impl Exchange {
     }
 
     // === callbacks, from the module ===
-
-    pub(crate) fn begin_request(&mut self) {
-        self.grpc = self.request.original().get("content-type").is_some_and(is_grpc);
-    }
 
     pub(crate) fn end_request(&mut self) {
         let written = self.request.write();
@@ -130,9 +126,10 @@ impl Exchange {
     }
 }
 
-/// `application/grpc` and `application/grpc+proto`, not `application/grpc-web`: what the proxy itself treats as gRPC.
+/// `application/grpc` and `application/grpc+proto`, with no parameters, and not `application/grpc-web`: what the proxy
+/// itself treats as gRPC, and so what it turns a local reply into a gRPC one for.
 fn is_grpc(content_type: &[u8]) -> bool {
-    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+' | b';', ..]))
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
 impl RequestView for Exchange {
@@ -159,10 +156,11 @@ mod tests {
 
     #[test]
     fn grpc_is_told_by_the_content_type_and_grpc_web_is_none() {
-        for grpc in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
+        for grpc in ["application/grpc", "application/grpc+proto"] {
             assert!(is_grpc(grpc.as_bytes()), "{grpc}");
         }
-        for other in ["", "application/json", "application/grpc-web", "application/grpc-web+proto", "application/grpcx"]
+        for other in
+            ["", "application/json", "application/grpc-web", "application/grpc-web+proto", "application/grpc;a=b"]
         {
             assert!(!is_grpc(other.as_bytes()), "{other}");
         }

@@ -107,7 +107,6 @@ pub struct Stream<F: Filter> {
 impl<F: Filter> Stream<F> {
     /// The request's headers have come.
     pub fn request_headers(&mut self) -> Flow {
-        self.exchange.begin_request();
         let flow = self.filter.on_request_headers(&mut self.exchange);
         self.exchange.end_request();
         flow

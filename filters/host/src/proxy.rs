@@ -8,6 +8,8 @@
 use crate::{
     Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue, Status, headers,
 };
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
@@ -72,6 +74,11 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// The ABI's "no gRPC status".
 const NO_GRPC_STATUS: i32 = -1;
+
+thread_local! {
+    /// The metrics of this VM, by name. A filter's names come from a fixed set.
+    static DEFINED: RefCell<HashMap<String, MetricId>> = RefCell::default();
+}
 
 /// The proxy that runs this module.
 pub(crate) struct Proxy;
@@ -187,9 +194,15 @@ impl Host for Proxy {
         })
     }
 
+    /// A metric that the proxy has defined is never freed, and defining it again takes memory each time; so a VM asks
+    /// once, however many policies come and go.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
+        if let Some(id) = DEFINED.with_borrow(|defined| defined.get(name).copied()) {
+            return Ok(id);
+        }
         let mut id = 0;
         check("proxy_define_metric", unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) })?;
+        DEFINED.with_borrow_mut(|defined| defined.insert(name.to_owned(), MetricId(id)));
         Ok(MetricId(id))
     }
 

@@ -1,5 +1,8 @@
 //! `baggage`: what travels with a request for the services themselves (W3C Baggage).
 
+use crate::hex;
+use std::borrow::Cow;
+
 /// The most members that the header may have (W3C Baggage §3.3.2).
 pub(crate) const MAX_MEMBERS: usize = 64;
 
@@ -16,40 +19,89 @@ pub(crate) struct Merged {
 /// Puts the members `ours` (key and raw value) into what came in. One of ours takes the place of every member of the same
 /// key, so that nobody may choose it by sending the header. Ours come before others when there is no room for all.
 pub(crate) fn merge(incoming: &[&[u8]], ours: &[(&str, &[u8])]) -> Merged {
-    let mut value = Vec::new();
-    let (mut members, mut dropped): (usize, u32) = (0, 0);
-    let mut put = |member: &[u8]| {
-        let comma = usize::from(!value.is_empty());
-        let len = value.len().saturating_add(comma).saturating_add(member.len());
-        if members >= MAX_MEMBERS || len > MAX_BYTES {
-            dropped = dropped.saturating_add(1);
-            return;
-        }
-        if comma == 1 {
-            value.push(b',');
-        }
-        value.extend_from_slice(member);
-        members = members.saturating_add(1);
-    };
+    let mut list = List::default();
     for (key, raw) in ours {
         let mut member = key.as_bytes().to_vec();
         member.push(b'=');
         encode(raw, &mut member);
-        put(&member);
+        list.push(&member);
     }
     let others = incoming.iter().flat_map(|header| header.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     for member in others.filter(|member| !member.is_empty()) {
-        let is_ours = |(key, _): &(&str, &[u8])| key.as_bytes() == key_of(member);
-        if !ours.iter().any(is_ours) {
-            put(member);
+        if list.is_full() {
+            // Nothing fits any more, so there is nothing left to look at.
+            list.dropped = list.dropped.saturating_add(1);
+            continue;
+        }
+        match read_key(key_of(member)) {
+            Some(key) if ours.iter().any(|(our_key, _)| our_key.as_bytes() == key.as_ref()) => {}
+            Some(_) => list.push(member),
+            None => list.dropped = list.dropped.saturating_add(1),
         }
     }
-    Merged { value, dropped }
+    Merged { value: list.value, dropped: list.dropped }
+}
+
+/// The header in the making.
+#[derive(Default)]
+struct List {
+    value: Vec<u8>,
+    members: usize,
+    dropped: u32,
+}
+
+impl List {
+    fn push(&mut self, member: &[u8]) {
+        let comma = usize::from(!self.value.is_empty());
+        let len = self.value.len().saturating_add(comma).saturating_add(member.len());
+        if self.is_full() || len > MAX_BYTES {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        if comma == 1 {
+            self.value.push(b',');
+        }
+        self.value.extend_from_slice(member);
+        self.members = self.members.saturating_add(1);
+    }
+
+    fn is_full(&self) -> bool {
+        self.members >= MAX_MEMBERS
+    }
 }
 
 fn key_of(member: &[u8]) -> &[u8] {
     let end = member.iter().position(|byte| matches!(byte, b'=' | b';'));
     member.get(..end.unwrap_or(member.len())).unwrap_or_default().trim_ascii_end()
+}
+
+/// A key as the most liberal reader takes it. The grammar has no escapes in keys, but libraries undo them there as well,
+/// percent signs and plus signs, and take off the blanks that come to light: whoever may not choose a member may not choose
+/// it in that way either. `None` for what is no token: readers do not agree on what to make of it.
+fn read_key(key: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !is_token(key) {
+        return None;
+    }
+    if !key.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Some(Cow::Borrowed(key));
+    }
+    let (mut read, mut rest) = (Vec::with_capacity(key.len()), key);
+    while let Some((byte, after)) = rest.split_first() {
+        let escaped = after.split_at_checked(2).filter(|_| *byte == b'%').and_then(|(digits, after)| {
+            let [byte] = hex::decode(digits)?;
+            Some((byte, after))
+        });
+        let (byte, after) = escaped.unwrap_or((if *byte == b'+' { b' ' } else { *byte }, after));
+        read.push(byte);
+        rest = after;
+    }
+    Some(Cow::Owned(read.trim_ascii().to_vec()))
+}
+
+/// A token (RFC 9110 §5.6.2): what a key is made of (§3.2.1.2).
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_token_byte)
 }
 
 /// Percent-encodes every byte that is not a `baggage-octet` (§3.2.1.3), and the percent sign.
@@ -83,6 +135,19 @@ mod tests {
     fn ours_replace_every_member_of_the_same_key_however_it_is_written() {
         let incoming = ["tenant.id=evil, a=1;p=2 ,tenant.id =evil2;x", "tenant.id;y,b=2,tenant.id2=keep"];
         assert_eq!(merged(&incoming, &[("tenant.id", b"acme")]), "tenant.id=acme,a=1;p=2,b=2,tenant.id2=keep");
+    }
+
+    #[test]
+    fn nor_may_anybody_choose_one_of_ours_by_an_escape_that_some_library_undoes() {
+        for spoof in
+            ["tenant%2Eid=evil", "tenant%2eid=evil", "tenant.id+=evil", "+tenant.id=evil", "%20tenant.id%09=evil"]
+        {
+            assert_eq!(merged(&[spoof, "a%2Eb=1"], &[("tenant.id", b"acme")]), "tenant.id=acme,a%2Eb=1", "{spoof}");
+        }
+        for no_token in ["\u{a0}tenant.id=evil", "tenant id=1", "=1", "(a)=1"] {
+            let result = merge(&[no_token.as_bytes()], &[("tenant.id", b"acme")]);
+            assert_eq!(result, Merged { value: b"tenant.id=acme".to_vec(), dropped: 1 }, "{no_token}");
+        }
     }
 
     #[test]

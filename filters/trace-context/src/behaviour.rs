@@ -184,6 +184,89 @@ fn a_request_id_that_is_no_context_is_left_alone_unless_azure_is_injected() {
 }
 
 #[test]
+fn an_injected_format_is_whole_whatever_of_it_came_in() {
+    let value = w3c("01");
+    let b3 = format!("{TRACE}-{SPAN}-1");
+    let (time, random) = TRACE.split_at(8);
+    let root = format!("Root=1-{time}-{random}");
+    let decimal = u64::from_str_radix(SPAN, 16).unwrap();
+    let google = format!("{TRACE}/{decimal};o=1");
+    let with_traceparent = |inject: &str, name: &str, sent: &str| {
+        let policy = format!(r#"{{"inject": ["w3c", "{inject}"]}}"#);
+        filter(&policy).request(&[("traceparent", value.as_str()), (name, sent)])
+    };
+    for (inject, name, sent, goes) in [
+        ("b3", "b3", "1", b3.as_str()),
+        ("b3", "b3", &b3[..49], &b3),
+        ("b3_multi", "x-b3-sampled", "1", "1"),
+        ("plain", "x-trace-id", TRACE, TRACE),
+        ("google", "x-cloud-trace-context", TRACE, &google),
+        ("xray", "x-amzn-trace-id", &root, &format!("{root};Parent={SPAN};Sampled=1")),
+    ] {
+        let outcome = with_traceparent(inject, name, sent);
+        assert_eq!(text(&outcome.upstream, name), Some(goes), "{inject}");
+    }
+    assert_eq!(text(&with_traceparent("b3_multi", "x-b3-sampled", "1").upstream, "x-b3-spanid"), Some(SPAN));
+    assert_eq!(text(&with_traceparent("plain", "x-trace-id", TRACE).upstream, "x-span-id"), Some(SPAN));
+
+    // A load balancer's root, to which we add the parent that we made.
+    let outcome = filter(r#"{"inject": ["w3c", "xray"]}"#).request(&[("x-amzn-trace-id", root.as_str())]);
+    let (trace, span, _) = traceparent(&outcome);
+    assert_eq!(trace, TRACE);
+    let whole = format!("{root};Parent={span};Sampled=1");
+    assert_eq!(text(&outcome.upstream, "x-amzn-trace-id"), Some(whole.as_str()));
+    // Not injected, it stays as it came.
+    let outcome = filter("{}").request(&[("x-amzn-trace-id", root.as_str())]);
+    assert_eq!(text(&outcome.upstream, "x-amzn-trace-id"), Some(root.as_str()));
+}
+
+#[test]
+fn plain_ids_are_injected_in_one_spelling_under_all_their_names() {
+    let uuid = "4BF92F35-77b3-4da6-a3ce-929d0e0e4736";
+    let mut proxy = filter(r#"{"inject": ["plain"]}"#);
+    let outcome = proxy.request(&[("trace-id", uuid), ("span-id", SPAN), ("content-type", "application/grpc")]);
+    for (name, value) in [("x-trace-id", TRACE), ("trace-id", TRACE), ("x-span-id", SPAN), ("span-id", SPAN)] {
+        assert_eq!(text(&outcome.upstream, name), Some(value), "{name}");
+    }
+    let outcome = filter("{}").request(&[("x-trace-id", uuid)]);
+    assert_eq!(text(&outcome.upstream, "x-trace-id"), Some(uuid));
+}
+
+#[test]
+fn blanks_around_a_header_are_not_passed_on() {
+    let (value, padded) = (w3c("01"), format!(" {}\t", w3c("01")));
+    let outcome = filter("{}").request(&[
+        ("traceparent", padded.as_str()),
+        ("tracestate", " a=1 "),
+        ("tracestate", "b=2"),
+        ("x-request-id", " r-1 "),
+    ]);
+    assert_eq!(text(&outcome.upstream, "traceparent"), Some(value.as_str()));
+    assert_eq!(outcome.upstream.all("tracestate").collect::<Vec<_>>(), [b"a=1,b=2"]);
+    assert_eq!(text(&outcome.upstream, "x-request-id"), Some("r-1"));
+}
+
+#[test]
+fn an_untrusted_caller_adds_no_fields_to_what_is_injected() {
+    let request = [("x-amzn-trace-id", "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Lineage=255:a:1")];
+    let sent_on = |policy| {
+        let outcome = filter(policy).request(&request);
+        text(&outcome.upstream, "x-amzn-trace-id").unwrap().contains("Lineage")
+    };
+    assert!(sent_on(r#"{"inject": ["xray"]}"#));
+    assert!(!sent_on(r#"{"inject": ["xray"], "trust_incoming": false}"#));
+}
+
+#[test]
+fn grpc_metadata_of_the_application_is_left_alone() {
+    let request = [("content-type", "application/grpc"), ("req-id", "of the application"), ("x-request-id", "r-1")];
+    let outcome = filter("{}").request(&request);
+    assert_eq!(text(&outcome.upstream, "req-id"), Some("of the application"));
+    let outcome = filter(r#"{"inject": ["plain"]}"#).request(&request);
+    assert_eq!(text(&outcome.upstream, "req-id"), Some("r-1"));
+}
+
+#[test]
 fn grpc_metadata_names_mean_nothing_outside_of_grpc() {
     let mut proxy = filter("{}");
     let ids = [("trace-id", TRACE), ("span-id", SPAN)];
@@ -304,19 +387,36 @@ fn baggage_without_configured_members_is_left_as_it_is() {
 }
 
 #[test]
-fn an_observer_injects_nothing_and_takes_the_tracers_ids() {
+fn an_observer_injects_nothing_and_leaves_nothing_beside_what_the_tracer_will_write() {
     let value = w3c("01");
     let tracer = format!("{TRACE}-1111111111111111");
+    let b3 = format!("{TRACE}-{SPAN}-1");
     let outcome = filter(r#"{"mode": "observe"}"#).request(&[
         ("traceparent", value.as_str()),
-        ("b3", "broken"),
+        ("b3", b3.as_str()),
+        ("x-b3-sampled", "0"),
+        ("x-cloud-trace-context", "broken"),
         ("x-sluicegate-trace-id", tracer.as_str()),
     ]);
-    assert_eq!(text(&outcome.upstream, "traceparent"), Some(value.as_str()));
-    assert_eq!(text(&outcome.upstream, "b3"), Some("broken"));
-    assert_eq!(text(&outcome.upstream, "x-sluicegate-trace-id"), None);
+    for gone in ["traceparent", "b3", "x-b3-sampled", "x-cloud-trace-context", "x-sluicegate-trace-id"] {
+        assert_eq!(text(&outcome.upstream, gone), None, "{gone}");
+    }
     let trace = outcome.facts.trace.unwrap();
     assert_eq!((trace.span_id, trace.origin), (span_id("1111111111111111"), Origin::Proxy));
+    assert_eq!(trace.parent_span_id, Some(span_id(SPAN)));
+}
+
+#[test]
+fn an_observer_to_whom_nobody_hands_the_tracers_ids_passes_nothing_broken_on_and_claims_no_ids() {
+    let mut proxy = filter(r#"{"mode": "observe"}"#);
+    let broken = proxy.request(&[("traceparent", "00-zz"), ("b3", "broken")]);
+    assert_eq!(traceparent(&broken).2, "03");
+    assert_eq!(text(&broken.upstream, "b3"), None);
+    assert_eq!(broken.facts.trace, None);
+    let value = w3c("01");
+    let valid = proxy.request(&[("traceparent", value.as_str())]);
+    assert_eq!(text(&valid.upstream, "traceparent"), Some(value.as_str()));
+    assert_eq!(valid.facts.trace.unwrap().trace_id, trace_id(TRACE));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 use crate::formats::{Format, Formats};
 use sluicegate_host::HeaderMap;
 
-/// The headers of a request that can carry a trace context, picked out in one pass.
+/// The headers of a request that can carry a trace context, picked out in one pass, and what is known of who sent them.
 #[derive(Default)]
 pub(crate) struct Carriers<'m> {
+    /// The request is gRPC, and its metadata may carry a context too.
+    pub(crate) grpc: bool,
+    /// The sender may choose what goes on.
+    pub(crate) trusted: bool,
     pub(crate) traceparent: Field<'m>,
     pub(crate) tracestate: Vec<&'m [u8]>,
     pub(crate) b3: Field<'m>,
@@ -21,6 +25,9 @@ pub(crate) struct Carriers<'m> {
     pub(crate) plain_grpc: PlainFields<'m>,
     /// The formats of which a header is there.
     pub(crate) present: Formats,
+    /// Those of which one has blanks around its value. HTTP/1.1 takes them off, HTTP/2 does not but calls the message
+    /// malformed (RFC 9113 §8.2.1), so such a header is understood and never passed on as it is.
+    pub(crate) padded: Formats,
 }
 
 /// `X-Trace-ID` and its like.
@@ -47,22 +54,23 @@ impl<'m> Field<'m> {
 
     fn put(&mut self, value: &'m [u8]) {
         *self = match self {
-            Field::Absent => Field::One(value.trim_ascii()),
+            Field::Absent => Field::One(value),
             _ => Field::Repeated,
         };
     }
 }
 
 impl<'m> Carriers<'m> {
-    pub(crate) fn pick(headers: &'m HeaderMap, grpc: bool) -> Carriers<'m> {
-        let mut carriers = Carriers::default();
+    pub(crate) fn pick(headers: &'m HeaderMap, grpc: bool, trusted: bool) -> Carriers<'m> {
+        let mut carriers = Carriers { grpc, trusted, ..Carriers::default() };
         for (name, value) in headers.iter() {
-            carriers.put(name, value, grpc);
+            carriers.put(name, value);
         }
         carriers
     }
 
-    fn put(&mut self, name: &[u8], value: &'m [u8], grpc: bool) {
+    fn put(&mut self, name: &[u8], value: &'m [u8]) {
+        let grpc = self.grpc;
         let (field, format) = match name {
             b"traceparent" => (&mut self.traceparent, Format::W3c),
             b"tracestate" => {
@@ -70,6 +78,8 @@ impl<'m> Carriers<'m> {
                 self.present.insert(Format::W3c);
                 return;
             }
+            // Request ids of all sorts go by this name; only the hierarchical ones are contexts.
+            b"request-id" if !value.trim_ascii_start().starts_with(b"|") => return,
             b"b3" => (&mut self.b3, Format::B3),
             b"x-b3-traceid" => (&mut self.b3_trace_id, Format::B3Multi),
             b"x-b3-spanid" => (&mut self.b3_span_id, Format::B3Multi),
@@ -88,7 +98,11 @@ impl<'m> Carriers<'m> {
             b"parent-span-id" if grpc => (&mut self.plain_grpc.parent_span_id, Format::Plain),
             _ => return,
         };
-        field.put(value);
+        let trimmed = value.trim_ascii();
+        if trimmed.len() < value.len() {
+            self.padded.insert(format);
+        }
+        field.put(trimmed);
         self.present.insert(format);
     }
 }

@@ -33,6 +33,7 @@ mod behaviour;
 mod carriers;
 mod counters;
 mod formats;
+mod header_names;
 mod hex;
 mod observation;
 mod policy;
@@ -81,20 +82,11 @@ impl Filter for TraceContext {
         }
         let trusted = self.trusts(exchange);
         let headers = exchange.request_headers().original();
-        let carriers = Carriers::pick(headers, exchange.is_grpc());
-        let tracer = match self.policy.mode {
-            Mode::Observe => Some(Tracer::read(headers.get(&self.policy.observe_header))),
-            Mode::Participate | Mode::Forward => None,
+        let carriers = Carriers::pick(headers, exchange.is_grpc(), trusted);
+        let (trace, mut changes) = match self.policy.mode {
+            Mode::Observe => self.observe(headers, &carriers, exchange.vm()),
+            Mode::Participate | Mode::Forward => self.propagate(&carriers, exchange.vm()),
         };
-        let (trace, mut changes) = match tracer {
-            Some(tracer @ (Tracer::Silent | Tracer::Span(..))) => {
-                (observation::facts(tracer, &carriers, self.policy.sampled_default), Changes::default())
-            }
-            Some(Tracer::NoSpan) | None => self.propagate(&carriers, trusted, exchange.is_grpc(), exchange.vm()),
-        };
-        if matches!(tracer, Some(Tracer::NoSpan | Tracer::Span(..))) {
-            changes.remove(self.policy.observe_header.clone());
-        }
         let baggage = self.baggage(headers, trusted);
         let request_id = self.request_id(headers, trusted, exchange, &mut changes);
 
@@ -137,15 +129,42 @@ impl TraceContext {
             || exchange.direction() == Direction::Outbound
     }
 
-    fn propagate(&self, carriers: &Carriers<'_>, trusted: bool, grpc: bool, vm: &Vm) -> (Option<TraceFacts>, Changes) {
+    fn observe(&self, headers: &HeaderMap, carriers: &Carriers<'_>, vm: &Vm) -> (Option<TraceFacts>, Changes) {
+        let tracer = Tracer::read(headers.get(&self.policy.observe_header));
+        let observed = observation::facts(tracer, carriers, self.policy.sampled_default);
+        let (facts, mut changes) = match tracer {
+            // The proxy's router writes its own context after us; whatever else is there would disagree with it.
+            Tracer::Span(..) => {
+                let mut changes = Changes::default();
+                let present = self.policy.ours.iter().filter(|format| carriers.present.contains(**format));
+                present.for_each(|format| format.remove(carriers, &mut changes));
+                (observed, changes)
+            }
+            Tracer::NoSpan => self.propagate(carriers, vm),
+            // Should a tracer run all the same, its router will overwrite what we write, with ids that we do not know.
+            Tracer::Silent => (observed, self.propagate(carriers, vm).1),
+        };
+        if tracer != Tracer::Silent {
+            changes.remove(self.policy.observe_header.clone());
+        }
+        (facts, changes)
+    }
+
+    fn propagate(&self, carriers: &Carriers<'_>, vm: &Vm) -> (Option<TraceFacts>, Changes) {
         let incoming = Incoming::read(carriers, &self.policy);
         let found = incoming.context(&self.policy);
-        let continued = found.filter(|_| trusted);
+        let continued = found.filter(|_| carriers.trusted);
         let format = continued.map(|(format, _)| format);
         let remote = continued.map(|(_, remote)| remote);
 
-        let context = propagation::context(&incoming, remote, trusted, &self.policy, vm.entropy());
-        let changes = propagation::inject(&incoming, format, &context, &self.policy, carriers, grpc);
+        let context = propagation::context(&incoming, remote, carriers.trusted, &self.policy, vm.entropy());
+        let mut changes = propagation::inject(&incoming, format, &context, &self.policy, carriers);
+        if self.policy.ours.contains(&Format::W3c) {
+            let tracestate = propagation::tracestate(&incoming, &context, carriers, &mut changes);
+            if tracestate == Tracestate::Invalid {
+                self.counters.tracestate_invalid.increment();
+            }
+        }
 
         incoming.invalid(&self.policy).for_each(|format| self.counters.invalid(format));
         match (format, found) {
@@ -156,11 +175,8 @@ impl TraceContext {
             }
             (None, None) => self.counters.started.increment(),
         }
-        if format == Some(Format::W3c) && tracestate::check(&carriers.tracestate) == Tracestate::Invalid {
-            self.counters.tracestate_invalid.increment();
-        }
         let outside = found
-            .filter(|_| !trusted)
+            .filter(|_| !carriers.trusted)
             .map(|(_, remote)| Outside { trace_id: remote.trace_id, span_id: remote.span_id });
         let facts = TraceFacts {
             trace_id: context.trace_id,
@@ -198,8 +214,6 @@ impl TraceContext {
         changes.set(policy.header.clone(), id.as_str());
         if metadata && self.policy.inject.contains(Format::Plain) {
             changes.set(GRPC_METADATA, id.as_str());
-        } else if metadata && headers.get(GRPC_METADATA).is_some() {
-            changes.remove(GRPC_METADATA);
         }
         Some(id)
     }

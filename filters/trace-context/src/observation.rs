@@ -86,7 +86,7 @@ mod tests {
     fn observed(tracer: Option<&str>, traceparent: Option<String>) -> Option<TraceFacts> {
         let pairs: Vec<_> = traceparent.iter().map(|value| ("traceparent", value)).collect();
         let map = HeaderMap::from_pairs(&pairs);
-        facts(Tracer::read(tracer.map(str::as_bytes)), &Carriers::pick(&map, false), true)
+        facts(Tracer::read(tracer.map(str::as_bytes)), &Carriers::pick(&map, false, true), true)
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The section `trace` of the policy.
 
+use crate::baggage::is_token;
 use crate::formats::{Format, Formats};
+use crate::header_names::{A_HEADER_OF_OURS, A_HEADER_TO_PUBLISH, may_be_published, may_be_written};
 use sluicegate_policy::{Directions, Document, Rules, Section};
 use std::borrow::Cow;
 
@@ -62,8 +64,6 @@ const MODES: [(&str, Mode); 3] =
 
 const ID_KINDS: [(&str, IdKind); 2] = [("uuidv7", IdKind::UuidV7), ("uuidv4", IdKind::UuidV4)];
 
-const A_HEADER: &str = "an HTTP header name (RFC 9110 §5.1), not a pseudo header";
-
 impl TracePolicy {
     pub(crate) fn read(document: &Document<'_>) -> TracePolicy {
         let trace = document.section("trace");
@@ -72,40 +72,64 @@ impl TracePolicy {
         let inject = trace.choices("inject", &formats).unwrap_or_else(|| vec![Format::W3c]);
         let only_injected = inject.iter().filter(|format| !extract.contains(format));
         let ours: Vec<_> = extract.iter().chain(only_injected).copied().collect();
-        TracePolicy {
+        let request_id = read_request_id(&trace.subsection("request_id"), &ours);
+        let baggage = read_baggage(&trace.subsection("baggage"));
+        let observe_header = read_observe_header(&trace.subsection("observe"), &ours, &request_id, &baggage);
+        let policy = TracePolicy {
             enabled: trace.boolean("enabled").unwrap_or(true),
             directions: trace.directions("direction").unwrap_or(Directions::ALL),
             mode: trace.choice("mode", &MODES).unwrap_or(Mode::Forward),
-            request_id: read_request_id(&trace.subsection("request_id"), &ours),
+            request_id,
             extract,
             inject: inject.into_iter().collect(),
             ours,
             trust_incoming: trace.boolean("trust_incoming").unwrap_or(true),
             rules: trace.rules("rules", |rule| rule.required().boolean("trust_incoming").unwrap_or(true)),
             sampled_default: trace.boolean("sampled_default").unwrap_or(true),
-            baggage: read_baggage(&trace.subsection("baggage")),
-            observe_header: read_header(&trace.subsection("observe"), "header", "x-sluicegate-trace-id"),
+            baggage,
+            observe_header,
+        };
+        policy.warn(&trace);
+        policy
+    }
+
+    /// What may be meant, but more likely is not.
+    fn warn(&self, trace: &Section<'_>) {
+        let distrusts = !self.trust_incoming || self.rules.values().any(|trusted| !trusted);
+        if self.mode == Mode::Observe && distrusts {
+            let text =
+                "observe leaves the trace to the proxy's tracer, which continues that of an untrusted caller as well";
+            trace.warn("trust_incoming", text);
+        }
+        if self.mode != Mode::Observe && self.inject == Formats::default() {
+            trace.warn("inject", "is empty: upstream sees no context where none came in");
         }
     }
 }
 
 fn read_request_id(section: &Section<'_>, ours: &[Format]) -> RequestIdPolicy {
-    let header = read_header(section, "header", "x-request-id");
-    if Format::ALL.iter().any(|format| ours.contains(format) && format.owns(&header)) {
-        section.reject(
-            "header",
-            "a header that carries no trace context in this policy (see trace.extract and trace.inject)",
-        );
-    }
     RequestIdPolicy {
-        header,
+        header: read_header(section, "x-request-id", ours),
         kind: section.choice("format", &ID_KINDS).unwrap_or(IdKind::UuidV7),
         echo: section.boolean("echo").unwrap_or(true),
     }
 }
 
-fn read_header(section: &Section<'_>, name: &'static str, default: &'static str) -> Cow<'static, str> {
-    match section.string_where(name, is_header_name, A_HEADER) {
+fn read_observe_header(
+    section: &Section<'_>,
+    ours: &[Format],
+    request_id: &RequestIdPolicy,
+    baggage: &[BaggageMember],
+) -> Cow<'static, str> {
+    let header = read_header(section, "x-sluicegate-trace-id", ours);
+    if header == request_id.header || baggage.iter().any(|member| member.header == header) {
+        section.reject("header", "a header of its own, since the filter takes it away");
+    }
+    header
+}
+
+fn read_header(section: &Section<'_>, default: &'static str, ours: &[Format]) -> Cow<'static, str> {
+    match section.string_where("header", |name| may_be_written(name, ours), A_HEADER_OF_OURS) {
         Some(header) => Cow::Owned(header.to_ascii_lowercase()),
         None => Cow::Borrowed(default),
     }
@@ -121,25 +145,16 @@ fn read_baggage(section: &Section<'_>) -> Vec<BaggageMember> {
     }
     let mut members = Vec::new();
     for entry in entries {
-        if !is_token(entry.name) {
+        if !is_token(entry.name.as_bytes()) {
             entry.reject_name("a baggage key (W3C Baggage §3.2.1.2: a token of RFC 7230)");
-        } else if !is_header_name(entry.value) {
-            entry.reject(A_HEADER);
+        } else if !may_be_published(entry.value) {
+            entry.reject(A_HEADER_TO_PUBLISH);
         } else {
             let (key, header) = (entry.name.to_owned(), entry.value.to_ascii_lowercase());
             members.push(BaggageMember { key, header });
         }
     }
     members
-}
-
-fn is_header_name(name: &str) -> bool {
-    name.len() <= 128 && is_token(name)
-}
-
-/// A token (RFC 9110 §5.6.2).
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -167,7 +182,7 @@ mod tests {
             "sampled_default": false,
             "request_id": {"header": "X-Correlation-Id", "format": "uuidv4", "echo": false},
             "baggage": {"from_headers": {"user.id": "X-User-Id"}},
-            "observe": {"header": "x-envoy-trace"}
+            "observe": {"header": "x-tracer"}
         }"#;
         assert_eq!(rejection(all), "");
     }
@@ -185,11 +200,61 @@ mod tests {
             (r#"{"request_id": {"header": "traceparent"}}"#, "trace.request_id.header: found \"traceparent\""),
             (r#"{"baggage": {"from_headers": {"user id": "x"}}}"#, "trace.baggage.from_headers"),
             (r#"{"baggage": {"from_headers": {"user": "x y"}}}"#, "trace.baggage.from_headers.user: found \"x y\""),
+            (r#"{"baggage": {"from_headers": {"t": "Authorization"}}}"#, "trace.baggage.from_headers.t: found"),
+            (r#"{"baggage": {"from_headers": {"t": "baggage"}}}"#, "trace.baggage.from_headers.t: found"),
+            (r#"{"observe": {"header": "traceparent"}}"#, "trace.observe.header: found \"traceparent\""),
+            (r#"{"observe": {"header": "X-Request-Id"}}"#, "trace.observe.header: found \"X-Request-Id\""),
+            (
+                r#"{"observe": {"header": "x-t"}, "baggage": {"from_headers": {"t": "x-t"}}}"#,
+                "trace.observe.header: found \"x-t\"",
+            ),
             (r#"{"direction": []}"#, "trace.direction"),
         ] {
             let lines = rejection(trace);
             assert!(lines.contains("trace-context: policy rejected: "), "{trace}: {lines}");
             assert!(lines.contains(expected), "{trace}: {lines}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_goes_into_no_header_that_means_something_else() {
+        for header in [
+            "host",
+            "Transfer-Encoding",
+            "content-length",
+            "connection",
+            "te",
+            "grpc-status",
+            "cookie",
+            "authorization",
+            "x-envoy-max-retries",
+            "x-forwarded-for",
+            "baggage",
+            "req-id",
+            "x-b3-traceid",
+            "x-trace-id",
+            "span-id",
+            "",
+            "x y",
+        ] {
+            // Whether its format is read or not.
+            for formats in [r#""extract": ["w3c"], "#, ""] {
+                let lines = rejection(&format!(r#"{{{formats}"request_id": {{"header": "{header}"}}}}"#));
+                assert!(lines.contains("trace.request_id.header: found"), "{header}: {lines}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_more_likely_a_mistake_earns_a_warning() {
+        for (trace, warning) in [
+            (r#"{"mode": "observe", "trust_incoming": false}"#, "trace-context: policy: trace.trust_incoming"),
+            (r#"{"inject": []}"#, "trace-context: policy: trace.inject"),
+        ] {
+            let proxy = Double::new();
+            let policy = format!(r#"{{"version": "1.0", "trace": {trace}}}"#);
+            assert!(proxy.start::<TraceContext>(&policy).is_ok());
+            assert!(proxy.log_lines().iter().any(|line| line.starts_with(warning)), "{:?}", proxy.log_lines());
         }
     }
 

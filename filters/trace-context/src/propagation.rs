@@ -15,8 +15,13 @@ pub(crate) struct Incoming {
 impl Incoming {
     pub(crate) fn read(carriers: &Carriers<'_>, policy: &TracePolicy) -> Incoming {
         let present = policy.ours.iter().filter(|format| carriers.present.contains(**format));
-        let formats = present.map(|format| (*format, format.extract(carriers))).collect();
-        Incoming { formats }
+        let read = |format: &Format| match format.extract(carriers) {
+            Parsed::Context { remote, exact } => {
+                (*format, Parsed::Context { remote, exact: exact && !carriers.padded.contains(*format) })
+            }
+            other => (*format, other),
+        };
+        Incoming { formats: present.map(read).collect() }
     }
 
     /// The context that counts: of the formats to be extracted, the first that is valid.
@@ -86,46 +91,61 @@ pub(crate) fn inject(
     context: &Outgoing,
     policy: &TracePolicy,
     carriers: &Carriers<'_>,
-    grpc: bool,
 ) -> Changes {
     let mut changes = Changes::default();
     let forwarded = continued.filter(|_| policy.mode != Mode::Participate);
-    let mut tracestate_may_stay = false;
     for (format, parsed) in &incoming.formats {
-        let stays = forwarded.is_some()
-            && match parsed {
-                Parsed::Context { remote, exact } => *exact && context.agrees_with(remote),
-                Parsed::Decision { sampled, debug } => *sampled == context.flags.sampled && *debug == context.debug,
-                // Somebody else's header of the same name.
-                Parsed::Absent => !policy.inject.contains(*format),
-                Parsed::Invalid => false,
-            };
-        let written = !stays && (policy.inject.contains(*format) || forwarded == Some(*format));
-        if written {
-            format.inject(context, carriers, grpc, &mut changes);
-        } else if !stays {
-            format.remove(carriers, &mut changes);
-        }
-        // A tracestate belongs to the trace of its traceparent.
-        if let (Format::W3c, Parsed::Context { remote, .. }) = (format, parsed) {
-            tracestate_may_stay = (stays || written) && remote.trace_id == context.trace_id;
+        let (is_source, injected) = (forwarded == Some(*format), policy.inject.contains(*format));
+        let stays = match parsed {
+            _ if forwarded.is_none() => false,
+            Parsed::Context { remote, exact } if is_source => *exact && (!injected || is_whole(*format, remote)),
+            // Where writing it changes nothing, it costs nothing.
+            _ if injected => false,
+            Parsed::Context { remote, exact } => *exact && context.agrees_with(remote),
+            Parsed::Decision { sampled, debug } => *sampled == context.flags.sampled && *debug == context.debug,
+            Parsed::Absent | Parsed::Invalid => false,
+        };
+        match () {
+            () if stays => {}
+            () if injected || is_source => format.inject(context, carriers, &mut changes),
+            () => format.remove(carriers, &mut changes),
         }
     }
     for format in &policy.ours {
         if policy.inject.contains(*format) && !carriers.present.contains(*format) {
-            format.inject(context, carriers, grpc, &mut changes);
+            format.inject(context, carriers, &mut changes);
         }
     }
-    let tracestate = match policy.ours.contains(&Format::W3c) {
-        true => tracestate::check(&carriers.tracestate),
-        false => Tracestate::Absent,
-    };
-    match tracestate {
+    changes
+}
+
+/// Whether a context says all that its format can. Plain ids never do: they come in several spellings and under several
+/// names, and upstream gets those that are documented.
+fn is_whole(format: Format, remote: &Remote) -> bool {
+    remote.span_id.is_some() && format != Format::Plain
+}
+
+/// What is to become of the `tracestate`: it belongs to the trace of its traceparent, and goes on only with that.
+pub(crate) fn tracestate(
+    incoming: &Incoming,
+    context: &Outgoing,
+    carriers: &Carriers<'_>,
+    changes: &mut Changes,
+) -> Tracestate {
+    let state = tracestate::check(&carriers.tracestate);
+    let same_trace = incoming.formats.iter().any(|(format, parsed)| {
+        matches!((format, parsed), (Format::W3c, Parsed::Context { remote, .. }) if remote.trace_id == context.trace_id)
+    });
+    let gone = changes.0.iter().any(|(name, change)| name == "traceparent" && change.is_none());
+    match state {
         Tracestate::Absent => {}
-        Tracestate::Valid if tracestate_may_stay => {}
+        Tracestate::Valid if same_trace && !gone => {}
+        Tracestate::Padded if same_trace && !gone => {
+            changes.set("tracestate", tracestate::combine(&carriers.tracestate))
+        }
         _ => changes.remove("tracestate"),
     }
-    changes
+    state
 }
 
 /// Not all zero; a generator that gives only zeros would be broken, not unlucky.

@@ -67,7 +67,7 @@ fn valid() -> impl Strategy<Value = Vec<Pair>> {
 
 fn write(format: Format, context: &Outgoing, grpc: bool) -> Vec<Pair> {
     let mut changes = Changes::default();
-    format.inject(context, &Carriers::default(), grpc, &mut changes);
+    format.inject(context, &Carriers { grpc, ..Carriers::default() }, &mut changes);
     changes.0.into_iter().filter_map(|(name, value)| Some((name.into_owned(), value?))).collect()
 }
 
@@ -124,7 +124,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(format in formats(), parts in proptest::collection::vec(broken(), 0..8)) {
         let headers = map(&parts.concat());
-        let _ = format.extract(&Carriers::pick(&headers, true));
+        let _ = format.extract(&Carriers::pick(&headers, true, true));
     }
 
     #[test]
@@ -132,7 +132,7 @@ proptest! {
         format in formats(), context in contexts(), grpc in any::<bool>(),
     ) {
         let headers = map(&write(format, &context, grpc));
-        let Parsed::Context { remote, exact } = format.extract(&Carriers::pick(&headers, grpc)) else {
+        let Parsed::Context { remote, exact } = format.extract(&Carriers::pick(&headers, grpc, true)) else {
             panic!("{format:?} does not read what it wrote");
         };
         prop_assert!(exact);
@@ -161,14 +161,18 @@ proptest! {
         let pairs: Vec<_> = request.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let outcome = Double::new().start::<TraceContext>(&policy).unwrap().request(&pairs);
         let facts = outcome.facts.trace.unwrap();
-        let carriers = Carriers::pick(&outcome.upstream, grpc);
+        let carriers = Carriers::pick(&outcome.upstream, grpc, true);
         for format in Format::ALL {
             match format.extract(&carriers) {
                 Parsed::Absent => prop_assert!(!inject.contains(&format), "{format:?} is missing"),
                 Parsed::Invalid => prop_assert!(false, "{format:?} is broken"),
-                Parsed::Decision { sampled, .. } => prop_assert_eq!(sampled, facts.flags.sampled),
+                Parsed::Decision { sampled, .. } => {
+                    prop_assert!(!inject.contains(&format), "{format:?} has no ids");
+                    prop_assert_eq!(sampled, facts.flags.sampled);
+                }
                 Parsed::Context { remote, exact } => {
-                    prop_assert!(exact);
+                    prop_assert!(exact && !carriers.padded.contains(format), "{format:?}");
+                    prop_assert!(remote.span_id.is_some() || !inject.contains(&format), "{format:?} has no span");
                     prop_assert_eq!(remote.trace_id, facts.trace_id, "{:?}", format);
                     prop_assert!(remote.span_id.is_none_or(|span| span == facts.span_id), "{format:?}");
                     prop_assert!(remote.sampled.is_none_or(|sampled| sampled == facts.flags.sampled), "{format:?}");

@@ -25,7 +25,7 @@ pub(crate) fn generate(kind: IdKind, vm: &Vm) -> Option<RequestId> {
 /// The one value of the header; none where it is absent, repeated or not well-formed.
 pub(crate) fn incoming<'m>(mut values: impl Iterator<Item = &'m [u8]>) -> Option<RequestId> {
     match (values.next(), values.next()) {
-        (Some(value), None) => RequestId::parse(value),
+        (Some(value), None) => RequestId::parse(value.trim_ascii()),
         _ => None,
     }
 }

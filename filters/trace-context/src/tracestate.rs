@@ -7,6 +7,8 @@ pub(crate) enum Tracestate {
     Absent,
     /// It keeps to the grammar and goes on as it came.
     Valid,
+    /// It keeps to the grammar, but a header has blanks around it, which HTTP/2 calls malformed.
+    Padded,
     /// It says nothing: empty headers are to be accepted, not to be sent (§3.3.1.1).
     Empty,
     /// It breaks the grammar and is discarded whole (§4.3): a list that was cut or mixed up cannot be told from one whose
@@ -36,7 +38,17 @@ pub(crate) fn check(headers: &[&[u8]]) -> Tracestate {
             return Tracestate::Invalid;
         }
     }
-    if count == 0 { Tracestate::Empty } else { Tracestate::Valid }
+    match (count, headers.iter().any(|header| trim(header).len() < header.len())) {
+        (0, _) => Tracestate::Empty,
+        (_, true) => Tracestate::Padded,
+        (_, false) => Tracestate::Valid,
+    }
+}
+
+/// The headers as one (RFC 9110 §5.3), without blanks around them.
+pub(crate) fn combine(headers: &[&[u8]]) -> Vec<u8> {
+    let trimmed: Vec<_> = headers.iter().map(|header| trim(header)).filter(|header| !header.is_empty()).collect();
+    trimmed.join(&b","[..])
 }
 
 fn trim(member: &[u8]) -> &[u8] {
@@ -90,7 +102,7 @@ mod tests {
             "foo=1,bar=2".into(),
             "foo=1 \t , \t bar=2, \t baz=3".into(),
             ",foo=1,,bar=2,".into(),
-            " foo= 1 ".into(),
+            "foo= 1".into(),
             "0foo=1".into(),
             "foo@=1,foo@@bar=1,t@v=2".into(),
             "a_-*/@z9=x".into(),
@@ -134,6 +146,15 @@ mod tests {
         assert_eq!(check(&[b"", b"foo=1"]), Tracestate::Valid);
         let (first, second) = (members(20), members(13));
         assert_eq!(check(&[first.as_bytes(), second.as_bytes()]), Tracestate::Invalid);
+    }
+
+    #[test]
+    fn blanks_around_a_header_are_taken_off() {
+        let headers = [&b" foo=1 , bar=2\t"[..], b"", b"baz=3"];
+        assert_eq!(check(&headers), Tracestate::Padded);
+        let combined = combine(&headers);
+        assert_eq!(combined, b"foo=1 , bar=2,baz=3");
+        assert_eq!(check(&[&combined]), Tracestate::Valid);
     }
 
     #[test]

@@ -118,14 +118,14 @@ async fn rejects(stage: &Stage, page: &mut Page) -> Result<()> {
 }
 
 /// The shipped policy with these fields of its section `trace` changed.
-fn trace_section(stage: &Stage, fields: &Value) -> Result<Value> {
+pub(super) fn trace_section(stage: &Stage, fields: &Value) -> Result<Value> {
     let mut policy = stage.shipped.clone();
     let section = policy.get_mut("trace").and_then(Value::as_object_mut).context("the policy has no section trace")?;
     section.extend(fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     Ok(policy)
 }
 
-fn show_policy(page: &mut Page, fields: &Value) {
+pub(super) fn show_policy(page: &mut Page, fields: &Value) {
     let names: Vec<_> = fields.as_object().into_iter().flatten().collect();
     let named: Vec<_> = names.iter().map(|(name, _)| format!("trace.{name}:")).collect();
     let facts: Vec<_> = named.iter().map(String::as_str).zip(names.iter().map(|(_, value)| value)).collect();

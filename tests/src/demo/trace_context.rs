@@ -1,11 +1,15 @@
 //! The trace-context filter.
 
-use anyhow::{Context, Result};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use sluicegate_tests::seen::Seen;
 
 use super::Part;
 use super::page::Page;
-use super::stage::{Header, Stage};
+use super::policy::{show_policy, trace_section};
+use super::stage::{Header, PATIENCE, Stage, Verdict};
 
 /// The example ids of W3C Trace Context, and others.
 pub(super) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -138,7 +142,17 @@ async fn distrusts(stage: &Stage, page: &mut Page) -> Result<()> {
         ("baggage", "tenant.id=evil,session=1"),
         ("x-tenant-id", "acme & co"),
     ];
-    let (_, seen) = stage.get("/public/hello", &sent).await?;
+    let tenants = json!({"baggage": {"from_headers": {"tenant.id": "x-tenant-id"}}});
+    show_policy(page, &tenants);
+    let verdict = stage.swap_policy(&trace_section(stage, &tenants)?).await?;
+    ensure!(matches!(verdict, Verdict::InForce), "the policy with baggage was rejected");
+    let handed_over = Instant::now();
+    let seen = loop {
+        let (_, seen) = stage.get("/public/hello", &sent).await?;
+        if seen.header("baggage").is_some() || handed_over.elapsed() > PATIENCE {
+            break seen;
+        }
+    };
     page.exchange(&sent, &seen);
     page.check(Traceparent::of(&seen)?.trace != TRACE, "a new trace");
     page.check(seen.header("x-request-id").is_some_and(|id| id != "of-their-choice"), "a new request id");

@@ -1,7 +1,8 @@
 //! `Request-Id` in its hierarchical form, `|{root}.{parent}.`, where the root is a W3C trace id: what Application Insights
 //! sends beside `traceparent` (.NET, "Hierarchical Request-Id").
 //!
-//! The header is also used for request ids of all sorts. A value that does not begin with `|` is none of this format's.
+//! The header is also used for request ids of all sorts. A value that does not begin with `|` is none of this format's, and
+//! not among the carriers.
 
 use super::Changes;
 use crate::carriers::{Carriers, Field};
@@ -11,24 +12,28 @@ use sluicegate_host::{SpanId, TraceId};
 
 pub(super) const HEADER: &str = "request-id";
 
+/// The longest that .NET writes, in bytes.
+const MAX_LEN: usize = 1024;
+
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
     match carriers.azure {
-        Field::One(value @ [b'|', ..]) => Parsed::exact(parse(value)),
+        Field::Absent => Parsed::Absent,
         Field::Repeated => Parsed::Invalid,
-        Field::Absent | Field::One(_) => Parsed::Absent,
+        Field::One(value) => Parsed::exact(parse(value)),
     }
 }
 
-pub(super) fn is_hierarchical(carriers: &Carriers<'_>) -> bool {
-    extract(carriers) != Parsed::Absent
-}
-
-/// The root is up to the first dot; the caller's span is the last node, if that is a whole span id.
+/// The root is up to the first dot; the caller's span is the last node that is a whole span id. Nodes after it are local
+/// to the caller.
 fn parse(value: &[u8]) -> Option<Remote> {
+    let is_node = |byte: &u8| byte.is_ascii_alphanumeric() || b"-+/=#._".contains(byte);
     let ids = value.strip_prefix(b"|")?;
+    if value.len() > MAX_LEN || !ids.iter().all(is_node) {
+        return None;
+    }
     let mut nodes = ids.split(|byte| matches!(byte, b'.' | b'_'));
     let trace_id = TraceId::new(hex::decode(nodes.next()?)?)?;
-    let span_id = nodes.rfind(|node| !node.is_empty()).and_then(hex::decode).and_then(SpanId::new);
+    let span_id = nodes.rev().find_map(|node| hex::decode(node).and_then(SpanId::new));
     Some(Remote { trace_id, span_id, sampled: None, debug: false, random: false })
 }
 
@@ -56,7 +61,8 @@ mod tests {
             (format!("|{TRACE}.{SPAN}."), context(TRACE, Some(SPAN), None)),
             (format!("|{TRACE}.{SPAN}"), context(TRACE, Some(SPAN), None)),
             (format!("|{TRACE}.1.{SPAN}_"), context(TRACE, Some(SPAN), None)),
-            (format!("|{TRACE}.{SPAN}.1."), context(TRACE, None, None)),
+            (format!("|{TRACE}.{SPAN}.1."), context(TRACE, Some(SPAN), None)),
+            (format!("|{TRACE}.1.2_"), context(TRACE, None, None)),
             (format!("|{TRACE}."), context(TRACE, None, None)),
         ] {
             assert_eq!(extracted(Azure, &[(HEADER, &value)]), Parsed::exact(Some(expected)), "{value}");
@@ -65,11 +71,13 @@ mod tests {
 
     #[test]
     fn another_root_is_invalid_and_another_kind_of_request_id_is_none_of_ours() {
-        for value in ["|", "|.", "|guid.1.2.", "|4bf92f35.1."] {
+        let (odd, long) = (format!("|{TRACE}.\u{e9}."), format!("|{TRACE}.{}.", "1".repeat(1024)));
+        for value in ["|", "|.", "|guid.1.2.", "|4bf92f35.1.", &odd, &long] {
             assert_eq!(extracted(Azure, &[(HEADER, value)]), Parsed::Invalid, "{value}");
         }
         for value in ["", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", TRACE] {
             assert_eq!(extracted(Azure, &[(HEADER, value)]), Parsed::Absent, "{value}");
+            assert_eq!(extracted(Azure, &[(HEADER, value), (HEADER, value)]), Parsed::Absent, "{value}");
         }
     }
 

@@ -79,7 +79,7 @@ impl Format {
     }
 
     /// Writes the context into this format's headers.
-    pub(crate) fn inject(self, context: &Outgoing, carriers: &Carriers<'_>, grpc: bool, out: &mut Changes) {
+    pub(crate) fn inject(self, context: &Outgoing, carriers: &Carriers<'_>, out: &mut Changes) {
         match self {
             Format::W3c => w3c::inject(context, out),
             Format::B3 => b3::inject_single(context, out),
@@ -88,14 +88,14 @@ impl Format {
             Format::Xray => xray::inject(context, carriers, out),
             Format::Google => google::inject(context, out),
             Format::Azure => azure::inject(context, out),
-            Format::Plain => plain::inject(context, carriers, grpc, out),
+            Format::Plain => plain::inject(context, carriers, out),
         }
     }
 
     /// Whether a header of this name belongs to the format; `name` in lower case.
     pub(crate) fn owns(self, name: &str) -> bool {
-        let named = HeaderMap::from_pairs(&[(name, "")]);
-        Carriers::pick(&named, true).present.contains(self)
+        let named = HeaderMap::from_pairs(&[(name, "|")]);
+        Carriers::pick(&named, true, true).present.contains(self)
     }
 
     /// Takes away every header of this format that is there.
@@ -121,7 +121,7 @@ impl Format {
             Format::Jaeger => gone(true, jaeger::HEADER),
             Format::Xray => gone(true, xray::HEADER),
             Format::Google => gone(true, google::HEADER),
-            Format::Azure => gone(azure::is_hierarchical(carriers), azure::HEADER),
+            Format::Azure => gone(true, azure::HEADER),
             Format::Plain => {
                 for (fields, names) in [(carriers.plain, plain::HTTP), (carriers.plain_grpc, plain::GRPC)] {
                     gone(!fields.trace_id.is_absent(), names.trace_id);
@@ -192,7 +192,7 @@ pub(crate) mod testing {
     /// What a format reads in these headers, of a gRPC request.
     pub(crate) fn extracted<V: AsRef<[u8]>>(format: Format, headers: &[(&str, V)]) -> Parsed {
         let map = HeaderMap::from_pairs(headers);
-        format.extract(&Carriers::pick(&map, true))
+        format.extract(&Carriers::pick(&map, true, true))
     }
 
     /// The ids and the decision of a context.
@@ -213,7 +213,7 @@ pub(crate) mod testing {
     /// The headers that a format writes for a request that had none of them, each as `name: value`.
     pub(crate) fn written(format: Format, context: &Outgoing, grpc: bool) -> Vec<String> {
         let mut changes = Changes::default();
-        format.inject(context, &Carriers::default(), grpc, &mut changes);
+        format.inject(context, &Carriers { grpc, ..Carriers::default() }, &mut changes);
         lines(changes)
     }
 

@@ -31,8 +31,14 @@ pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
 }
 
 fn read(fields: PlainFields<'_>) -> Parsed {
+    let parent_is_valid = match fields.parent_span_id {
+        Field::Absent => true,
+        Field::One(digits) => hex::decode(digits).and_then(SpanId::new).is_some(),
+        Field::Repeated => false,
+    };
     match (fields.trace_id, fields.span_id) {
         (Field::Absent, Field::Absent) if fields.parent_span_id.is_absent() => Parsed::Absent,
+        _ if !parent_is_valid => Parsed::Invalid,
         (Field::One(trace_id), Field::Absent) => Parsed::exact(remote(trace_id, None)),
         (Field::One(trace_id), Field::One(span_id)) => Parsed::exact(remote(trace_id, Some(span_id))),
         _ => Parsed::Invalid,
@@ -54,9 +60,9 @@ fn uuid(text: &[u8]) -> Option<TraceId> {
     TraceId::new(uuid.into_bytes())
 }
 
-pub(super) fn inject(context: &Outgoing, carriers: &Carriers<'_>, grpc: bool, out: &mut Changes) {
+pub(super) fn inject(context: &Outgoing, carriers: &Carriers<'_>, out: &mut Changes) {
     write(context, carriers.plain, &HTTP, out);
-    if grpc {
+    if carriers.grpc {
         write(context, carriers.plain_grpc, &GRPC, out);
     }
 }
@@ -117,6 +123,8 @@ mod tests {
             vec![("x-trace-id", TRACE), ("x-span-id", "")],
             vec![("x-trace-id", TRACE), ("x-span-id", "xyz")],
             vec![("x-span-id", SPAN)],
+            vec![("x-trace-id", TRACE), ("x-span-id", SPAN), ("x-parent-span-id", "?")],
+            vec![("x-trace-id", TRACE), ("x-parent-span-id", SPAN), ("x-parent-span-id", SPAN)],
             vec![("x-trace-id", TRACE), ("x-trace-id", TRACE)],
         ] {
             assert_eq!(extracted(Plain, &headers), Parsed::Invalid, "{headers:?}");

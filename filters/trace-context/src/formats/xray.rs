@@ -20,33 +20,44 @@ pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
     }
 }
 
-/// A load balancer writes `Root` alone, and `Self` for its own part of the way. Other fields may be there.
+/// A load balancer writes `Root` alone, and `Self` for its own part of the way. Other fields may be there. A field that is
+/// there twice makes it invalid: other readers would take the other one.
 fn parse(value: &[u8]) -> Option<Remote> {
     let (mut root, mut parent, mut sampled) = (None, None, None);
     for (name, value) in fields(value) {
-        match name {
-            b"Root" => root = Some(trace_id(value)?),
-            b"Parent" => parent = Some(SpanId::new(hex::decode(value)?)?),
-            b"Sampled" => {
-                sampled = match value {
-                    b"1" => Some(true),
-                    b"0" => Some(false),
-                    b"?" | b"" => None,
-                    _ => return None,
-                }
-            }
-            _ => {}
+        let repeated = if is(name, b"Root") {
+            root.replace(trace_id(value)?).is_some()
+        } else if is(name, b"Parent") {
+            parent.replace(SpanId::new(hex::decode(value)?)?).is_some()
+        } else if is(name, b"Sampled") {
+            let decision = match value {
+                b"1" => Some(true),
+                b"0" => Some(false),
+                b"?" | b"" => None,
+                _ => return None,
+            };
+            sampled.replace(decision).is_some()
+        } else {
+            false
+        };
+        if repeated {
+            return None;
         }
     }
-    Some(Remote { trace_id: root?, span_id: parent, sampled, debug: false, random: false })
+    Some(Remote { trace_id: root?, span_id: parent, sampled: sampled.flatten(), debug: false, random: false })
 }
 
-fn fields(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+fn fields(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     value.split(|byte| *byte == b';').filter_map(|field| {
         let equals = field.iter().position(|byte| *byte == b'=')?;
         let (name, value) = field.split_at_checked(equals)?;
         Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
     })
+}
+
+/// Some readers take the names in any case, so none may slip by in another.
+fn is(name: &[u8], known: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(known)
 }
 
 /// The time of its begin in seconds and 96 random bits; together what others call the trace id.
@@ -59,8 +70,7 @@ fn trace_id(root: &[u8]) -> Option<TraceId> {
     TraceId::new(bytes)
 }
 
-/// What other parties put into the header goes on (`Lineage` keeps Lambda from calling itself for ever), but for the load
-/// balancer's `Self`, which speaks of the way up to here.
+/// What other parties put into the header goes on, but for the load balancer's `Self`, which speaks of the way up to here.
 pub(super) fn inject(context: &Outgoing, carriers: &Carriers<'_>, out: &mut Changes) {
     let mut value = b"Root=1-".to_vec();
     let [time @ .., _, _, _, _, _, _, _, _, _, _, _, _] = context.trace_id.bytes();
@@ -71,18 +81,27 @@ pub(super) fn inject(context: &Outgoing, carriers: &Carriers<'_>, out: &mut Chan
     value.extend_from_slice(b";Parent=");
     hex::push(&mut value, context.span_id.bytes());
     value.extend_from_slice(if context.flags.sampled { b";Sampled=1" } else { b";Sampled=0" });
-    if let Field::One(incoming) = carriers.xray {
-        let mut others = Vec::new();
-        for (name, field) in fields(incoming) {
-            if !matches!(name, b"Root" | b"Parent" | b"Sampled" | b"Self") {
-                others.extend_from_slice(&[b";", name, b"=", field].concat());
-            }
-        }
-        if others.len() <= MAX_OTHER_FIELDS {
-            value.extend_from_slice(&others);
-        }
+    if let (true, Field::One(incoming)) = (carriers.trusted, carriers.xray) {
+        push_others(&mut value, incoming);
     }
     out.set(HEADER, value);
+}
+
+/// Whole fields, as many as fit; `Lineage` before all others, because it keeps Lambda from calling itself for ever.
+fn push_others(value: &mut Vec<u8>, incoming: &[u8]) {
+    let ours = |name: &[u8]| [&b"Root"[..], b"Parent", b"Sampled", b"Self"].iter().any(|known| is(name, known));
+    let visible = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
+    let others = fields(incoming).filter(|(name, field)| !ours(name) && visible(name) && visible(field));
+    let (lineage, rest) =
+        (others.clone().filter(|(name, _)| is(name, b"Lineage")), others.filter(|(name, _)| !is(name, b"Lineage")));
+    let mut room = MAX_OTHER_FIELDS;
+    for (name, field) in lineage.chain(rest) {
+        let len = name.len().saturating_add(field.len()).saturating_add(2);
+        if let Some(left) = room.checked_sub(len) {
+            room = left;
+            value.extend_from_slice(&[b";", name, b"=", field].concat());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +144,9 @@ mod tests {
             "Root=1-4bf92f3577b34da6a3ce929d0e0e4736".into(),
             "Root=1-00000000-000000000000000000000000".into(),
             "Root=1-4bf92f35-77b34da6a3ce929d0e0e473".into(),
+            format!("{ROOT};{ROOT}"),
+            format!("{ROOT};root=1-11111111-111111111111111111111111"),
+            format!("{ROOT};Sampled=?;Sampled=1"),
         ] {
             assert_eq!(extracted(Xray, &[(HEADER, &value)]), Parsed::Invalid, "{value}");
         }
@@ -133,10 +155,16 @@ mod tests {
     #[test]
     fn what_is_written_carries_other_fields_on_but_not_self() {
         assert_eq!(written(Xray, &outgoing(true), false), [format!("{HEADER}: {ROOT};Parent={SPAN};Sampled=1")]);
-        let map = HeaderMap::from_pairs(&[(HEADER, "Self=1-1-1;Root=1-x;Lineage=25:a87bd80c:1")]);
-        let mut changes = Changes::default();
-        inject(&outgoing(false), &Carriers::pick(&map, false), &mut changes);
-        let expected = format!("{HEADER}: {ROOT};Parent={SPAN};Sampled=0;Lineage=25:a87bd80c:1");
-        assert_eq!(lines(changes), [expected]);
+        let rewritten = |incoming: String| {
+            let map = HeaderMap::from_pairs(&[(HEADER, incoming)]);
+            let mut changes = Changes::default();
+            inject(&outgoing(false), &Carriers::pick(&map, false, true), &mut changes);
+            lines(changes)
+        };
+        let ours = format!("{HEADER}: {ROOT};Parent={SPAN};Sampled=0");
+        let incoming = "Self=1-1-1;root=1-x;app=a;Lineage=25:a87bd80c:1;odd=\u{e9};also odd=1";
+        assert_eq!(rewritten(incoming.into()), [format!("{ours};Lineage=25:a87bd80c:1;app=a")]);
+        let long = format!("a={};b={};c=1;Lineage=1:2:3", "x".repeat(200), "y".repeat(200));
+        assert_eq!(rewritten(long), [format!("{ours};Lineage=1:2:3;a={};c=1", "x".repeat(200))]);
     }
 }

@@ -1,0 +1,74 @@
+//! Which header names a policy may give the filter: to write, to take away, or to publish.
+
+use crate::baggage::is_token;
+use crate::formats::Format;
+
+/// Headers that frame, route, authorise or date a message, or belong to somebody else by a standard. Written with an id
+/// they would break the message, or worse: be read differently by two hops.
+const NOT_OURS: [&str; 25] = [
+    "age",
+    "authorization",
+    "baggage",
+    "cache-control",
+    "connection",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "location",
+    "origin",
+    "range",
+    "referer",
+    "req-id",
+    "server",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "www-authenticate",
+];
+
+/// The same for whole families.
+const NOT_OUR_FAMILIES: [&str; 9] =
+    ["accept", "access-control-", "content-", "grpc-", "if-", "proxy-", "sec-", "x-envoy-", "x-forwarded-"];
+
+/// Headers whose values are secrets. Baggage goes to every service downstream, whoever runs it.
+const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
+
+/// What a header name that the filter writes is, for people.
+pub(crate) const A_HEADER_OF_OURS: &str = "an HTTP header name (RFC 9110 §5.1) that carries no trace context and frames, \
+    routes or authorises nothing, such as \"x-request-id\"";
+
+/// What a header name that baggage is made from is, for people.
+pub(crate) const A_HEADER_TO_PUBLISH: &str =
+    "an HTTP header name (RFC 9110 §5.1), not baggage itself nor one that holds credentials";
+
+const MAX_LEN: usize = 128;
+
+/// A header name, of either case.
+pub(crate) fn is_header_name(name: &str) -> bool {
+    name.len() <= MAX_LEN && is_token(name.as_bytes())
+}
+
+/// Whether the filter may write this header, or take it away. `ours` are the formats that the policy reads or writes:
+/// `request-id` is a request id like any other where Azure's format is not among them.
+pub(crate) fn may_be_written(name: &str, ours: &[Format]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let carries_context =
+        Format::ALL.iter().any(|format| format.owns(&name) && (*format != Format::Azure || ours.contains(format)));
+    is_header_name(&name)
+        && !carries_context
+        && !NOT_OURS.contains(&name.as_str())
+        && !NOT_OUR_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether every service downstream may learn the value of this header.
+pub(crate) fn may_be_published(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    is_header_name(&name) && name != "baggage" && !SECRET.contains(&name.as_str())
+}
