@@ -93,6 +93,9 @@ async fn the_proxy_tells_direction_and_service() {
         assert_eq!(answer(&stage.send(&ask("direction"), Protocol::Http1).await), direction);
         assert_eq!(answer(&stage.send(&ask("service"), Protocol::Http1).await), "sluicegate");
     }
+    let named = json!({"version": "1.0", "service": {"name": "checkout"}});
+    let stage = probe(|bootstrap| bootstrap.policy(&named)).await;
+    assert_eq!(answer(&stage.send(&ask("service"), Protocol::Http1).await), "checkout");
 }
 
 #[tokio::test]

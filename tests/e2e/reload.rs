@@ -34,6 +34,7 @@ async fn a_wrong_policy_leaves_the_old_one_in_force() {
         r#"{"version": "1.0", "trace": {"mode": "forward"}"#,
         r#"{"version": "1.0", "trace": {"mode": "forward", "mode": "forward"}}"#,
         r#"{"version": "2.0"}"#,
+        r#"{"version": "1.0", "service": {"nmae": "checkout"}}"#,
         r#"{"version": "1.0", "trace": {"sampled_default": NaN}}"#,
         r#"{"version": "1.0", "trace": {"sampled_default": 1e999}}"#,
         "not JSON at all",

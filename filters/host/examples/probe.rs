@@ -32,7 +32,11 @@ impl Filter for Probe {
 
     fn configure(_document: &Document<'_>, vm: &Vm) -> Result<Probe, Rejected> {
         shared::ensure(vm.host(), COUNTER, b"0")?;
-        Ok(Probe { call_wanted: Cell::new(false), callout_status: Cell::new(0), service_name: vm.service_name() })
+        Ok(Probe {
+            call_wanted: Cell::new(false),
+            callout_status: Cell::new(0),
+            service_name: vm.service().name.clone().unwrap_or_default(),
+        })
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {

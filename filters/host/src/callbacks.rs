@@ -26,7 +26,7 @@ impl Callbacks {
     pub const RESPONSE_HEADERS: Callbacks = Callbacks(1 << 1);
     /// The exchange is over and may be logged.
     pub const LOG: Callbacks = Callbacks(1 << 2);
-    /// Time passes; about once a second.
+    /// Time passes.
     pub const TICK: Callbacks = Callbacks(1 << 3);
     /// A callout was answered, or given up.
     pub const CALLOUT_RESPONSE: Callbacks = Callbacks(1 << 4);

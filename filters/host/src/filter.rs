@@ -1,6 +1,7 @@
 use crate::{Callbacks, CalloutResponse, CalloutToken, Exchange, HostError, Vm};
 use sluicegate_policy::Document;
 use std::fmt;
+use std::time::Duration;
 
 /// One concern on every exchange.
 ///
@@ -12,6 +13,9 @@ pub trait Filter: Sized + 'static {
 
     /// The callbacks that the filter implements; the others are not even entered.
     const CALLBACKS: Callbacks;
+
+    /// How often the filter gets its tick, in whole milliseconds; also how often counters and gauges are handed to the proxy.
+    const TICK: Duration = Duration::from_secs(1);
 
     /// Reads the filter's part of the policy. Problems of the policy are recorded in the document as they are found; the
     /// filter comes into force only if there are none at the end.
@@ -33,7 +37,7 @@ pub trait Filter: Sized + 'static {
         let _ = exchange;
     }
 
-    /// A second or so has passed.
+    /// Another [`Filter::TICK`] or so has passed.
     fn on_tick(&self, vm: &Vm) {
         let _ = vm;
     }

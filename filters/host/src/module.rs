@@ -5,9 +5,6 @@ use sluicegate_policy::Document;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often counters are handed to the proxy and filters get their tick.
-const TICK: Duration = Duration::from_secs(1);
-
 /// A root context: one filter under one policy.
 pub struct Root<F: Filter> {
     host: &'static dyn Host,
@@ -30,7 +27,7 @@ impl<F: Filter> Root<F> {
         match self.read_policy() {
             Ok(in_force) => {
                 self.in_force = Some(in_force);
-                if let Err(error) = self.host.set_tick_period(TICK) {
+                if let Err(error) = self.host.set_tick_period(F::TICK) {
                     self.host.log(Level::Warn, &format!("{}: no ticks: {error}", F::NAME));
                 }
                 true
@@ -47,9 +44,9 @@ impl<F: Filter> Root<F> {
     fn read_policy(&self) -> Result<InForce<F>, Vec<String>> {
         let one = |problem: String| vec![problem];
         let configuration = self.host.plugin_configuration().map_err(|error| one(error.to_string()))?;
-        let vm = Vm::new(self.host).map_err(|error| one(error.to_string()))?;
         let environment = |name: &str| self.host.environment(name);
         let document = Document::parse(&configuration, &environment).map_err(lines)?;
+        let vm = Vm::new(self.host, document.service()).map_err(|error| one(error.to_string()))?;
         let filter = F::configure(&document, &vm).map_err(|error| one(error.to_string()))?;
         let warnings = document.finish().map_err(lines)?;
         for warning in warnings {
@@ -131,4 +128,75 @@ impl<F: Filter> Stream<F> {
 
 fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::double::Double;
+    use crate::{Callbacks, Exchange, Filter, Flow, Rejected, Vm};
+    use sluicegate_policy::Document;
+    use std::time::Duration;
+
+    struct Named(String);
+
+    impl Filter for Named {
+        const NAME: &'static str = "named";
+        const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS;
+        const TICK: Duration = Duration::from_millis(50);
+
+        fn configure(document: &Document<'_>, vm: &Vm) -> Result<Named, Rejected> {
+            document.section("trace").boolean("enabled");
+            Ok(Named(vm.service().name.clone().unwrap_or_default()))
+        }
+
+        fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+            exchange.request_headers_mut().set("x-service", self.0.as_str());
+            Flow::Continue
+        }
+    }
+
+    fn service(proxy: &'static Double, policy: &str) -> String {
+        let outcome = proxy.start::<Named>(policy).unwrap().request(&[(":path", "/")]);
+        String::from_utf8(outcome.upstream.get("x-service").unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_service_is_named_by_the_policy_else_by_the_node_else_unknown() {
+        let proxy = Double::new();
+        assert_eq!(service(proxy, ""), "unknown_service");
+        proxy.set("xds\0node\0cluster", "cluster");
+        assert_eq!(service(proxy, ""), "cluster");
+        proxy.set("xds\0node\0metadata\0WORKLOAD_NAME", "workload");
+        assert_eq!(service(proxy, ""), "workload");
+        proxy.set("xds\0node\0metadata\0LABELS\0service.istio.io/canonical-name", "canonical");
+        assert_eq!(service(proxy, ""), "canonical");
+        assert_eq!(service(proxy, r#"{"version": "1.0", "service": {"name": "checkout"}}"#), "checkout");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_logged_and_nothing_comes_into_force() {
+        let policy = r#"{"version": "1.0", "service": {"nmae": "a"}, "trace": {"enabled": 1}}"#;
+        let Err(lines) = Double::new().start::<Named>(policy) else { panic!("accepted") };
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("named: policy rejected: trace.enabled: found 1"), "{lines:?}");
+        assert!(lines[1].starts_with("named: policy rejected: service.nmae: unknown field"), "{lines:?}");
+    }
+
+    #[test]
+    fn fields_of_a_newer_minor_version_earn_one_warning() {
+        let proxy = Double::new();
+        let policy = r#"{"version": "1.9", "trace": {"newer": 1, "newest": 2}}"#;
+        assert!(proxy.start::<Named>(policy).is_ok());
+        let [line] = &proxy.log_lines()[..] else { panic!("{:?}", proxy.log_lines()) };
+        assert!(line.starts_with("named: policy: version") && line.contains("trace.newest"), "{line}");
+    }
+
+    #[test]
+    fn a_filter_ticks_as_often_as_it_says() {
+        let proxy = Double::new();
+        let running = proxy.start::<Named>("").unwrap();
+        assert_eq!(proxy.tick_period(), Duration::from_millis(50));
+        drop(running);
+        assert_eq!(proxy.tick_period(), Duration::ZERO);
+    }
 }

@@ -9,7 +9,6 @@ use crate::{
     Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue, Status, headers,
 };
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
@@ -77,7 +76,7 @@ const NO_GRPC_STATUS: i32 = -1;
 
 thread_local! {
     /// The metrics of this VM, by name. A filter's names come from a fixed set.
-    static DEFINED: RefCell<HashMap<String, MetricId>> = RefCell::default();
+    static DEFINED: RefCell<Vec<(String, MetricId)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The proxy that runs this module.
@@ -197,12 +196,13 @@ impl Host for Proxy {
     /// A metric that the proxy has defined is never freed, and defining it again takes memory each time; so a VM asks
     /// once, however many policies come and go.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
-        if let Some(id) = DEFINED.with_borrow(|defined| defined.get(name).copied()) {
+        let known = DEFINED.with_borrow(|defined| defined.iter().find(|(n, _)| n == name).map(|(_, id)| *id));
+        if let Some(id) = known {
             return Ok(id);
         }
         let mut id = 0;
         check("proxy_define_metric", unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) })?;
-        DEFINED.with_borrow_mut(|defined| defined.insert(name.to_owned(), MetricId(id)));
+        DEFINED.with_borrow_mut(|defined| defined.push((name.to_owned(), MetricId(id))));
         Ok(MetricId(id))
     }
 

@@ -1,17 +1,21 @@
 use crate::metrics::Metrics;
 use crate::{Callout, CalloutToken, Counter, Entropy, Gauge, Host, HostError, Level, identity};
+use sluicegate_policy::Service;
 
 /// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and the
 /// service it stands beside.
 pub struct Vm {
     host: &'static dyn Host,
+    service: Service,
     entropy: Entropy,
     pub(crate) metrics: Metrics,
 }
 
 impl Vm {
-    pub(crate) fn new(host: &'static dyn Host) -> Result<Vm, HostError> {
-        Ok(Vm { host, entropy: Entropy::from_host(host)?, metrics: Metrics::default() })
+    pub(crate) fn new(host: &'static dyn Host, mut service: Service) -> Result<Vm, HostError> {
+        let name = service.name.take().unwrap_or_else(|| identity::service_name(host));
+        service.name = Some(name);
+        Ok(Vm { host, service, entropy: Entropy::from_host(host)?, metrics: Metrics::default() })
     }
 
     /// Time since the Unix epoch, in nanoseconds. One hostcall.
@@ -24,9 +28,10 @@ impl Vm {
         &self.entropy
     }
 
-    /// The service beside this proxy as the proxy's node tells it; `unknown_service` where it does not.
-    pub fn service_name(&self) -> String {
-        identity::service_name(self.host)
+    /// The service beside this proxy. Its name is the policy's, else what the proxy's node tells, else `unknown_service`;
+    /// never absent.
+    pub fn service(&self) -> &Service {
+        &self.service
     }
 
     /// A counter that shows in the proxy's stats as `sluicegate_<name>` with these labels. Metrics are never freed while a
