@@ -64,6 +64,7 @@ const CALLBACKS: [&str; 4] =
     ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_delete"];
 const READ: &str = "env.proxy_get_header_map_pairs";
 const WRITE: &str = "env.proxy_replace_header_map_value";
+const PROPERTY: &str = "env.proxy_get_property";
 const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
 
 #[tokio::test]
@@ -92,4 +93,15 @@ async fn a_section_that_is_switched_off_takes_no_hostcall() {
     let crossings = cost(json!({"enabled": false}), &[]).await;
     assert_eq!(crossings.callbacks, CALLBACKS);
     assert!(crossings.hostcalls.is_empty(), "{crossings:?}");
+}
+
+#[tokio::test]
+async fn the_direction_takes_one_hostcall_and_only_where_it_is_asked() {
+    let value = format!("00-{TRACE}-{SPAN}-01");
+    let headers = [("traceparent", value.as_str()), ("x-request-id", "abc-1")];
+    let asked = cost(json!({"direction": ["inbound", "gateway"]}), &headers).await;
+    assert_eq!(asked.hostcalls, [PROPERTY, READ, WRITE]);
+    // Asked for twice: by the section, and before a caller is distrusted.
+    let twice = cost(json!({"direction": ["inbound", "gateway"], "trust_incoming": false}), &headers).await;
+    assert_eq!(twice.hostcalls.iter().filter(|call| *call == PROPERTY).count(), 1);
 }

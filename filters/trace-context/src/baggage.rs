@@ -9,7 +9,7 @@ pub(crate) const MAX_MEMBERS: usize = 64;
 /// The most bytes that the header may have (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
 
-/// A header's value, and how many members did not fit into it.
+/// A header's value, and how many members were left out: for want of room, or because their keys were no tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Merged {
     pub(crate) value: Vec<u8>,

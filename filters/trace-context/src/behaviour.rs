@@ -240,7 +240,9 @@ fn blanks_around_a_header_are_not_passed_on() {
         ("tracestate", " a=1 "),
         ("tracestate", "b=2"),
         ("x-request-id", " r-1 "),
+        ("b3", "1 "),
     ]);
+    assert_eq!(text(&outcome.upstream, "b3"), None);
     assert_eq!(text(&outcome.upstream, "traceparent"), Some(value.as_str()));
     assert_eq!(outcome.upstream.all("tracestate").collect::<Vec<_>>(), [b"a=1,b=2"]);
     assert_eq!(text(&outcome.upstream, "x-request-id"), Some("r-1"));
@@ -417,6 +419,9 @@ fn an_observer_to_whom_nobody_hands_the_tracers_ids_passes_nothing_broken_on_and
     let valid = proxy.request(&[("traceparent", value.as_str())]);
     assert_eq!(text(&valid.upstream, "traceparent"), Some(value.as_str()));
     assert_eq!(valid.facts.trace.unwrap().trace_id, trace_id(TRACE));
+    let untrusted = filter(r#"{"mode": "observe", "trust_incoming": false}"#).request(&[("traceparent", w3c("01"))]);
+    assert_ne!(traceparent(&untrusted).0, TRACE);
+    assert_eq!(untrusted.facts.trace, None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(crate) struct Counters {
     pub(crate) untrusted: Counter,
     /// Request ids that were made here.
     pub(crate) request_id_generated: Counter,
-    /// Members that did not fit into the baggage.
+    /// Members of baggage that did not fit, or whose keys were no tokens.
     pub(crate) baggage_dropped: Counter,
     /// Lists of vendors that broke the grammar.
     pub(crate) tracestate_invalid: Counter,

@@ -5,8 +5,10 @@ use crate::formats::Format;
 
 /// Headers that frame, route, authorise or date a message, or belong to somebody else by a standard. Written with an id
 /// they would break the message, or worse: be read differently by two hops.
-const NOT_OURS: [&str; 25] = [
+const NOT_OURS: [&str; 42] = [
     "age",
+    "allow",
+    "alt-svc",
     "authorization",
     "baggage",
     "cache-control",
@@ -15,22 +17,37 @@ const NOT_OURS: [&str; 25] = [
     "date",
     "etag",
     "expect",
+    "expires",
     "forwarded",
+    "from",
     "host",
     "http2-settings",
     "keep-alive",
+    "last-modified",
+    "link",
     "location",
+    "max-forwards",
     "origin",
+    "pragma",
+    "priority",
     "range",
     "referer",
     "req-id",
+    "retry-after",
     "server",
     "set-cookie",
+    "strict-transport-security",
     "te",
+    "traceresponse",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "warning",
     "www-authenticate",
+    "x-real-ip",
 ];
 
 /// The same for whole families.

@@ -141,8 +141,9 @@ impl TraceContext {
                 (observed, changes)
             }
             Tracer::NoSpan => self.propagate(carriers, vm),
-            // Should a tracer run all the same, its router will overwrite what we write, with ids that we do not know.
-            Tracer::Silent => (observed, self.propagate(carriers, vm).1),
+            // Should a tracer run all the same, its router will overwrite what we write: with the caller's trace, or with
+            // ids that we do not know.
+            Tracer::Silent => (observed.filter(|_| carriers.trusted), self.propagate(carriers, vm).1),
         };
         if tracer != Tracer::Silent {
             changes.remove(self.policy.observe_header.clone());

@@ -1,6 +1,6 @@
 //! What the proxy's own tracer says about an exchange (`trace.mode: observe`).
 //!
-//! Its router writes `traceparent` after all filters, so nothing is injected here; a `header_mutation` filter ahead of
+//! Its router writes `traceparent` after all filters, so where it has a span we inject nothing; a `header_mutation` filter ahead of
 //! ours leaves the tracer's ids in a header: `{trace id}-{span id}`. A header without ids (`-`) says that this exchange has
 //! no span; then the router writes nothing either, and what came in is ours to put right.
 

@@ -102,7 +102,10 @@ pub(crate) fn inject(
             // Where writing it changes nothing, it costs nothing.
             _ if injected => false,
             Parsed::Context { remote, exact } => *exact && context.agrees_with(remote),
-            Parsed::Decision { sampled, debug } => *sampled == context.flags.sampled && *debug == context.debug,
+            Parsed::Decision { sampled, debug } => {
+                let agrees = *sampled == context.flags.sampled && *debug == context.debug;
+                agrees && !carriers.padded.contains(*format)
+            }
             Parsed::Absent | Parsed::Invalid => false,
         };
         match () {

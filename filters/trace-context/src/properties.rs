@@ -60,9 +60,17 @@ fn formats() -> impl Strategy<Value = Format> {
 
 type Pair = (String, Vec<u8>);
 
-/// The headers of a valid context in some format.
+/// The headers of a valid context in some format, or of a bare decision; now and then with blanks behind.
 fn valid() -> impl Strategy<Value = Vec<Pair>> {
-    (formats(), contexts(), any::<bool>()).prop_map(|(format, context, grpc)| write(format, &context, grpc))
+    let decision = select(vec![("b3", "1"), ("b3", "0"), ("x-b3-sampled", "1"), ("x-b3-flags", "1")]);
+    let decision = decision.prop_map(|(name, value)| vec![(name.to_owned(), value.as_bytes().to_vec())]);
+    let whole = (formats(), contexts(), any::<bool>());
+    let whole = whole.prop_map(|(format, context, grpc)| write(format, &context, grpc));
+    let padding = prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\t")];
+    (prop_oneof![5 => whole, 1 => decision], padding).prop_map(|(mut headers, padding)| {
+        headers.iter_mut().for_each(|(_, value)| value.extend_from_slice(padding.as_bytes()));
+        headers
+    })
 }
 
 fn write(format: Format, context: &Outgoing, grpc: bool) -> Vec<Pair> {
@@ -168,6 +176,7 @@ proptest! {
                 Parsed::Invalid => prop_assert!(false, "{format:?} is broken"),
                 Parsed::Decision { sampled, .. } => {
                     prop_assert!(!inject.contains(&format), "{format:?} has no ids");
+                    prop_assert!(!carriers.padded.contains(format), "{format:?}");
                     prop_assert_eq!(sampled, facts.flags.sampled);
                 }
                 Parsed::Context { remote, exact } => {
