@@ -68,6 +68,16 @@ fn a_participant_gets_a_span_of_its_own_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_tracestate_goes_with_its_traceparent() {
+    let value = w3c("01");
+    let outcome = filter(r#"{"mode": "participate", "inject": ["b3"]}"#)
+        .request(&[("traceparent", value.as_str()), ("tracestate", "a=1")]);
+    assert_eq!(text(&outcome.upstream, "traceparent"), None);
+    assert_eq!(text(&outcome.upstream, "tracestate"), None);
+    assert!(text(&outcome.upstream, "b3").unwrap().starts_with(TRACE));
+}
+
+#[test]
 fn without_a_valid_context_a_trace_begins_with_random_ids() {
     let mut seen = std::collections::HashSet::new();
     let mut proxy = filter("{}");

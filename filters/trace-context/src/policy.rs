@@ -247,14 +247,23 @@ mod tests {
 
     #[test]
     fn what_is_more_likely_a_mistake_earns_a_warning() {
-        for (trace, warning) in [
-            (r#"{"mode": "observe", "trust_incoming": false}"#, "trace-context: policy: trace.trust_incoming"),
-            (r#"{"inject": []}"#, "trace-context: policy: trace.inject"),
-        ] {
+        let warnings = |trace: &str| {
             let proxy = Double::new();
             let policy = format!(r#"{{"version": "1.0", "trace": {trace}}}"#);
             assert!(proxy.start::<TraceContext>(&policy).is_ok());
-            assert!(proxy.log_lines().iter().any(|line| line.starts_with(warning)), "{:?}", proxy.log_lines());
+            proxy.log_lines()
+        };
+        let untrusted_rule = r#"{"mode": "observe", "rules": [{"match": {}, "trust_incoming": false}]}"#;
+        for (trace, warning) in [
+            (r#"{"mode": "observe", "trust_incoming": false}"#, "trace-context: policy: trace.trust_incoming"),
+            (untrusted_rule, "trace-context: policy: trace.trust_incoming"),
+            (r#"{"inject": []}"#, "trace-context: policy: trace.inject"),
+        ] {
+            let [line] = &warnings(trace)[..] else { panic!("{trace}: {:?}", warnings(trace)) };
+            assert!(line.starts_with(warning), "{line}");
+        }
+        for trace in [r#"{"mode": "observe", "inject": []}"#, r#"{"trust_incoming": false}"#, "{}"] {
+            assert!(warnings(trace).is_empty(), "{trace}: {:?}", warnings(trace));
         }
     }
 
