@@ -1,0 +1,233 @@
+//! The log record and its one line of JSON.
+//!
+//! ```
+//! use sluicegate_access_log::outcome::Severity;
+//! use sluicegate_access_log::record::{Attributes, Record, Resource, MAX_LINE};
+//! use sluicegate_policy::Service;
+//!
+//! let resource = Resource::of(&Service { name: Some("checkout".into()), ..Service::default() });
+//! let record = Record {
+//!     timestamp: 1_700_000_000_000_000_001,
+//!     severity: Severity::Info,
+//!     trace: None,
+//!     request_id: None,
+//!     attributes: Attributes { method: Some("GET".into()), status: Some(200), ..Attributes::default() },
+//!     custom: &[],
+//! };
+//! let mut line = String::new();
+//! record.write(&resource, MAX_LINE, &mut line)?;
+//! assert!(line.starts_with(concat!(
+//!     r#"{"timestamp":"2023-11-14T22:13:20.000000001Z","severity_text":"INFO","severity_number":9,"#,
+//!     r#""body":"GET answered 200","attributes":{"http.request.method":"GET","http.response.status_code":200},"#,
+//! )));
+//! # Ok::<(), sluicegate_access_log::record::SchemaError>(())
+//! ```
+//!
+//! What a line may hold is published in `schema/access-log.v1.schema.json`; tests hold the two together. Texts come in
+//! already redacted, as whatever bytes they are; they go out as valid UTF-8, cut to the length that the schema allows.
+//! [`Record::attributes`] gives the same attributes to other encoders, such as OTLP's.
+
+mod attributes;
+mod body;
+mod custom;
+mod json;
+mod resource;
+mod text;
+mod timestamp;
+mod value;
+
+pub use attributes::{Attributes, BreakerState, protocol};
+pub use custom::{Custom, CustomKind, CustomValue, MAX_CUSTOM, MAX_CUSTOM_NAME, MAX_CUSTOM_TEXT, check_names};
+pub use resource::Resource;
+pub use text::Text;
+pub use value::Value;
+
+use crate::outcome::Severity;
+use json::Object;
+use std::fmt;
+
+/// A limit for lines that loses nothing on ordinary traffic, in bytes.
+pub const MAX_LINE: usize = 32 * 1024;
+
+/// The longest request id, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The name of the attribute that says why a record is the smallest.
+const SCHEMA_ERROR: &str = "sluicegate.schema_error";
+
+/// The longest of its values, in bytes.
+const MAX_REASON: usize = 256;
+
+/// The body of a record that is the smallest.
+const NOT_CONFORMANT: &str = "A record did not conform to the schema";
+
+/// One exchange, to be logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When the request began, in nanoseconds since 1970-01-01T00:00:00Z.
+    pub timestamp: u64,
+    /// How bad it was.
+    pub severity: Severity,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
+    /// The id of the request; cut after 128 bytes.
+    pub request_id: Option<Text<'a>>,
+    /// What the schema names.
+    pub attributes: Attributes<'a>,
+    /// What the policy adds; at most [`MAX_CUSTOM`].
+    pub custom: &'a [Custom<'a>],
+}
+
+/// The trace context of an exchange. No id may be all zero (W3C Trace Context §3.2.2); a record with one is not conformant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// This hop's span.
+    pub span_id: [u8; 8],
+    /// The caller's span.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// The flags of `traceparent`.
+    pub flags: u8,
+}
+
+impl Trace {
+    fn is_valid(&self) -> bool {
+        self.trace_id != [0; 16] && self.span_id != [0; 8] && self.parent_span_id != Some([0; 8])
+    }
+}
+
+/// Why a record does not conform to the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaError {
+    /// The name of a custom attribute is not one: lower-case words of `a-z 0-9 _` joined by dots, at most
+    /// [`MAX_CUSTOM_NAME`] bytes.
+    CustomName(String),
+    /// The name of a custom attribute is in a namespace of the schema, there twice, or a dotted prefix of another.
+    CustomCollision(String),
+    /// The value of a custom attribute is not of its kind.
+    CustomType(String, CustomKind),
+    /// There are more custom attributes than [`MAX_CUSTOM`].
+    CustomCount,
+    /// A number is not finite.
+    NotFinite(String),
+    /// A number is outside the range of its attribute.
+    OutOfRange(&'static str),
+    /// The line would be longer than its limit.
+    LineTooLong,
+}
+
+impl SchemaError {
+    /// The first word of the message, one of a closed list: what to count by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SchemaError::CustomName(_) => "custom_name",
+            SchemaError::CustomCollision(_) => "custom_collision",
+            SchemaError::CustomType(..) => "custom_type",
+            SchemaError::CustomCount => "custom_count",
+            SchemaError::NotFinite(_) => "not_finite",
+            SchemaError::OutOfRange(_) => "out_of_range",
+            SchemaError::LineTooLong => "line_too_long",
+        }
+    }
+}
+
+/// The code, and the attribute at fault; never its value.
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        match self {
+            SchemaError::CustomName(name) | SchemaError::CustomCollision(name) | SchemaError::NotFinite(name) => {
+                write!(f, ": {name}")
+            }
+            SchemaError::CustomType(name, kind) => write!(f, ": {name} is not {}", kind.as_str()),
+            SchemaError::OutOfRange(name) => write!(f, ": {name}"),
+            SchemaError::CustomCount | SchemaError::LineTooLong => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl<'a> Record<'a> {
+    /// Whether the record conforms to the schema, but for the length of its line.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        if self.trace.is_some_and(|trace| !trace.is_valid()) {
+            return Err(SchemaError::OutOfRange("trace_id"));
+        }
+        self.attributes.check()?;
+        custom::check(self.custom)
+    }
+
+    /// Gives every attribute, the schema's and the policy's, with its name.
+    pub fn attributes(&self, give: &mut dyn FnMut(&str, Value<'a>)) {
+        self.attributes.each(give);
+        for custom in self.custom {
+            if let Some(value) = custom.value.value() {
+                give(custom.name, value);
+            }
+        }
+    }
+
+    /// Gives the sentence for people, in pieces.
+    pub fn body(&self, give: &mut dyn FnMut(&str)) {
+        body::sentence(&self.attributes, give);
+    }
+
+    /// Appends the record to `line` as one JSON object, without a line break at its end.
+    ///
+    /// A line is always appended. With an error it is the smallest one: time, severity, ids and resource, and the error
+    /// in `sluicegate.schema_error`. That one is below 16 KiB; `limit`, in bytes, is for the whole one.
+    pub fn write(&self, resource: &Resource, limit: usize, line: &mut String) -> Result<(), SchemaError> {
+        let start = line.len();
+        let written = self.check().and_then(|()| {
+            self.render(resource, None, line);
+            let length = line.len().saturating_sub(start);
+            if length <= limit { Ok(()) } else { Err(SchemaError::LineTooLong) }
+        });
+        if let Err(error) = &written {
+            line.truncate(start);
+            self.render(resource, Some(error), line);
+        }
+        written
+    }
+
+    fn render(&self, resource: &Resource, error: Option<&SchemaError>, line: &mut String) {
+        let mut object = Object::open(line);
+        object.key("timestamp");
+        object.quoted(|line| timestamp::push(line, self.timestamp));
+        object.key("severity_text");
+        object.quoted(|line| line.push_str(self.severity.as_str()));
+        object.value("severity_number", Value::Integer(i64::from(self.severity.number())));
+        object.key("body");
+        object.quoted(|line| match error {
+            None => self.body(&mut |piece| json::escape(line, piece)),
+            Some(_) => line.push_str(NOT_CONFORMANT),
+        });
+        if let Some(trace) = self.trace.filter(Trace::is_valid) {
+            object.hex("trace_id", &trace.trace_id);
+            object.hex("span_id", &trace.span_id);
+            if let Some(parent) = &trace.parent_span_id {
+                object.hex("parent_span_id", parent);
+            }
+            object.hex("trace_flags", &[trace.flags]);
+        }
+        if let Some(id) = self.request_id {
+            object.value("req_id", Value::Text(id.at_most(MAX_REQUEST_ID)));
+        }
+        object.key("attributes");
+        object.nested(|attributes| match error {
+            None => self.attributes(&mut |name, value| attributes.value(name, value)),
+            Some(error) => {
+                let reason = error.to_string();
+                attributes.value(SCHEMA_ERROR, Value::Text(Text::from(reason.as_str()).at_most(MAX_REASON)));
+            }
+        });
+        object.key("resource");
+        object.rendered(resource.json());
+        object.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;
