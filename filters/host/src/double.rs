@@ -286,13 +286,6 @@ impl Host for Double {
         Ok(())
     }
 
-    fn add_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
-        self.called("proxy_add_header_map_value");
-        let mut state = self.state.borrow_mut();
-        state.headers.entry(map).or_default().push((name.to_owned(), value.to_vec()));
-        Ok(())
-    }
-
     fn remove_header(&self, map: MapKind, name: &str) -> Result<(), HostError> {
         self.called("proxy_remove_header_map_value");
         self.state.borrow_mut().headers.entry(map).or_default().retain(|(n, _)| n != name);

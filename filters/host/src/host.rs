@@ -40,8 +40,6 @@ pub enum MetricKind {
     Counter = 0,
     /// Goes up and down.
     Gauge = 1,
-    /// A distribution.
-    Histogram = 2,
 }
 
 /// A metric that was defined in this VM.
@@ -89,8 +87,6 @@ pub trait Host {
     fn header_map(&self, map: MapKind) -> Result<Vec<u8>, HostError>;
     /// Gives a header one value, in the place of all that it had.
     fn set_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError>;
-    /// Adds a value to a header.
-    fn add_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError>;
     /// Takes a header away, with all its values.
     fn remove_header(&self, map: MapKind, name: &str) -> Result<(), HostError>;
     /// A property by its path, the parts separated by NUL; `None` where there is none.
@@ -111,7 +107,7 @@ pub trait Host {
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError>;
     /// Adds to a counter or gauge.
     fn increment_metric(&self, metric: MetricId, by: i64) -> Result<(), HostError>;
-    /// Sets a gauge, or adds a value to a histogram.
+    /// Sets a gauge.
     fn record_metric(&self, metric: MetricId, value: u64) -> Result<(), HostError>;
     /// Sends a request of our own; the answer comes in a callback with the token returned here.
     fn http_call(&self, call: &HttpCall<'_>) -> Result<u32, HostError>;

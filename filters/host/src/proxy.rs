@@ -26,13 +26,6 @@ unsafe extern "C" {
         value: *const u8,
         value_len: usize,
     ) -> u32;
-    fn proxy_add_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_len: usize,
-        value: *const u8,
-        value_len: usize,
-    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_len: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_len: usize, data: *mut *mut u8, len: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_len: usize, data: *const u8, len: usize) -> u32;
@@ -121,12 +114,6 @@ impl Host for Proxy {
     fn set_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
         check("proxy_replace_header_map_value", unsafe {
             proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-        })
-    }
-
-    fn add_header(&self, map: MapKind, name: &str, value: &[u8]) -> Result<(), HostError> {
-        check("proxy_add_header_map_value", unsafe {
-            proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
         })
     }
 
