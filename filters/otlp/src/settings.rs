@@ -2,7 +2,7 @@
 
 use crate::Signal;
 use crate::retry::Retry;
-use sluicegate_policy::{Secret, Section};
+use sluicegate_policy::{Secret, Section, is_token};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -176,9 +176,8 @@ const RESERVED: [&str; 10] = [
 ];
 
 fn is_header_name(text: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (1..=128).contains(&text.len())
-        && text.bytes().all(is_token)
+    text.len() <= 128
+        && is_token(text.as_bytes())
         && !RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved))
 }
 

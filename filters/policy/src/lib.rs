@@ -65,7 +65,7 @@ mod wire;
 
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
-pub use matching::{Matcher, RequestView, Rules};
+pub use matching::{Matcher, RequestView, Rules, is_token};
 pub use report::{Errors, PolicyError};
 pub use secret::Secret;
 pub use section::{Entry, Section};

@@ -91,12 +91,12 @@ fn read_methods(section: &Section<'_>) -> Vec<Box<str>> {
 /// A token (RFC 9110 §9.1). Methods are case-sensitive and the registered ones are in upper case, so lower case is a
 /// mistake that would never match.
 fn is_method(text: &str) -> bool {
-    is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
+    is_token(text.as_bytes()) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
-/// A token (RFC 9110 §5.6.2): what the name of a method or of a header is made of.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+/// A token (RFC 9110 §5.6.2): what the name of a method, of a header or of a member of baggage is made of.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `baggage`: what travels with a request for the services themselves (W3C Baggage).
 
 use crate::hex;
+use sluicegate_policy::is_token;
 use std::borrow::Cow;
 
 /// The most members that the header may have (W3C Baggage §3.3.2).
@@ -96,12 +97,6 @@ fn read_key(key: &[u8]) -> Option<Cow<'_, [u8]>> {
         rest = after;
     }
     Some(Cow::Owned(read.trim_ascii().to_vec()))
-}
-
-/// A token (RFC 9110 §5.6.2): what a key is made of (§3.2.1.2).
-pub(crate) fn is_token(text: &[u8]) -> bool {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(is_token_byte)
 }
 
 /// Percent-encodes every byte that is not a `baggage-octet` (§3.2.1.3), and the percent sign.

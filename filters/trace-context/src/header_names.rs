@@ -1,7 +1,7 @@
 //! Which header names a policy may give the filter: to write, to take away, or to publish.
 
-use crate::baggage::is_token;
 use crate::formats::Format;
+use sluicegate_policy::is_token;
 
 /// Headers that frame, route, authorise or date a message, or belong to somebody else by a standard. Written with an id
 /// they would break the message, or worse: be read differently by two hops.
@@ -68,7 +68,7 @@ pub(crate) const A_HEADER_TO_PUBLISH: &str =
 const MAX_LEN: usize = 128;
 
 /// A header name, of either case.
-pub(crate) fn is_header_name(name: &str) -> bool {
+fn is_header_name(name: &str) -> bool {
     name.len() <= MAX_LEN && is_token(name.as_bytes())
 }
 

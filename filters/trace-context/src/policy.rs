@@ -1,9 +1,9 @@
 //! The section `trace` of the policy.
 
-use crate::baggage::is_token;
+use crate::baggage::MAX_MEMBERS;
 use crate::formats::{Format, Formats};
 use crate::header_names::{A_HEADER_OF_OURS, A_HEADER_TO_PUBLISH, may_be_published, may_be_written};
-use sluicegate_policy::{Directions, Document, Rules, Section};
+use sluicegate_policy::{Directions, Document, Rules, Section, is_token};
 use std::borrow::Cow;
 
 /// What becomes of a valid context.
@@ -135,12 +135,9 @@ fn read_header(section: &Section<'_>, default: &'static str, ours: &[Format]) ->
     }
 }
 
-/// At most as many as the header may have members (W3C Baggage §3.3.2).
-const MAX_BAGGAGE_MEMBERS: usize = crate::baggage::MAX_MEMBERS;
-
 fn read_baggage(section: &Section<'_>) -> Vec<BaggageMember> {
     let entries = section.strings_by_name("from_headers").unwrap_or_default();
-    if entries.len() > MAX_BAGGAGE_MEMBERS {
+    if entries.len() > MAX_MEMBERS {
         section.reject_as("from_headers", format_args!("{} members", entries.len()), "at most 64");
     }
     let mut members = Vec::new();

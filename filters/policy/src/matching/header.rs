@@ -23,7 +23,7 @@ const NAME: &str = "a header name (RFC 9110 §5.1)";
 impl HeaderRule {
     /// Reads one item of `headers`; `None` where it is wrong.
     pub(super) fn read(section: &Section<'_>) -> Option<HeaderRule> {
-        let name = section.required().string_where("name", is_token, NAME);
+        let name = section.required().string_where("name", |name| is_token(name.as_bytes()), NAME);
         let exact = section.string("exact");
         let prefix = section.string_where("prefix", |text| !text.is_empty(), "a string that is not empty");
         let present = section.boolean("present");
