@@ -1,5 +1,7 @@
 use crate::formats::{Format, Formats};
-use sluicegate_host::HeaderMap;
+use crate::hex;
+use crate::remote::Parsed;
+use sluicegate_host::{HeaderMap, SpanId};
 
 /// The headers of a request that can carry a trace context, picked out in one pass, and what is known of who sent them.
 #[derive(Default)]
@@ -50,6 +52,24 @@ pub(crate) enum Field<'m> {
 impl<'m> Field<'m> {
     pub(crate) fn is_absent(self) -> bool {
         self == Field::Absent
+    }
+
+    /// What its one value says; a repeated header is invalid.
+    pub(crate) fn read(self, parse: impl FnOnce(&[u8]) -> Parsed) -> Parsed {
+        match self {
+            Field::Absent => Parsed::Absent,
+            Field::Repeated => Parsed::Invalid,
+            Field::One(value) => parse(value),
+        }
+    }
+
+    /// Whether it holds a span id, if it is there.
+    pub(crate) fn is_absent_or_span_id(self) -> bool {
+        match self {
+            Field::Absent => true,
+            Field::Repeated => false,
+            Field::One(digits) => hex::decode(digits).and_then(SpanId::new).is_some(),
+        }
     }
 
     fn put(&mut self, value: &'m [u8]) {

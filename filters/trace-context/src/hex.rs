@@ -45,6 +45,13 @@ pub(crate) fn push(text: &mut Vec<u8>, bytes: &[u8]) {
     text.extend(bytes.iter().flat_map(|byte| [lower(byte >> 4), lower(byte & 0xf)]));
 }
 
+/// The bytes as lower-case hex.
+pub(crate) fn text(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len().saturating_mul(2));
+    push(&mut text, bytes);
+    text
+}
+
 fn digit(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),

@@ -108,10 +108,13 @@ pub(crate) fn inject(
             }
             Parsed::Absent | Parsed::Invalid => false,
         };
-        match () {
-            () if stays => {}
-            () if injected || is_source => format.inject(context, carriers, &mut changes),
-            () => format.remove(carriers, &mut changes),
+        if stays {
+            continue;
+        }
+        if injected || is_source {
+            format.inject(context, carriers, &mut changes);
+        } else {
+            format.remove(carriers, &mut changes);
         }
     }
     for format in &policy.ours {

@@ -17,7 +17,7 @@ pub(crate) struct Remote {
 /// What the headers of one format said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    /// None of them is there, or what is there is not of this format.
+    /// None of them is there.
     Absent,
     /// Something is there, and it is not valid.
     Invalid,

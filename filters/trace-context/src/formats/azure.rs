@@ -5,7 +5,7 @@
 //! not among the carriers.
 
 use super::Changes;
-use crate::carriers::{Carriers, Field};
+use crate::carriers::Carriers;
 use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
 use sluicegate_host::{SpanId, TraceId};
@@ -16,11 +16,7 @@ pub(super) const HEADER: &str = "request-id";
 const MAX_LEN: usize = 1024;
 
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
-    match carriers.azure {
-        Field::Absent => Parsed::Absent,
-        Field::Repeated => Parsed::Invalid,
-        Field::One(value) => Parsed::exact(parse(value)),
-    }
+    carriers.azure.read(|value| Parsed::exact(parse(value)))
 }
 
 /// The root is up to the first dot; the caller's span is the last node that is a whole span id. Nodes after it are local

@@ -42,14 +42,10 @@ impl State {
 // === b3: {TraceId}-{SpanId}-{SamplingState}-{ParentSpanId}, or {SamplingState} alone ===
 
 pub(super) fn extract_single(carriers: &Carriers<'_>) -> Parsed {
-    match carriers.b3 {
-        Field::Absent => Parsed::Absent,
-        Field::Repeated => Parsed::Invalid,
-        Field::One(value) => match state(value) {
-            Some(state) => state.decision(),
-            None => Parsed::exact(parse_single(value)),
-        },
-    }
+    carriers.b3.read(|value| match state(value) {
+        Some(state) => state.decision(),
+        None => Parsed::exact(parse_single(value)),
+    })
 }
 
 fn state(letter: &[u8]) -> Option<State> {
@@ -99,11 +95,7 @@ pub(super) fn extract_multi(carriers: &Carriers<'_>) -> Parsed {
     };
     match (carriers.b3_trace_id, carriers.b3_span_id) {
         (Field::One(trace_id), Field::One(span_id)) => {
-            let parent_is_valid = match carriers.b3_parent_span_id {
-                Field::Absent => true,
-                Field::One(parent) => hex::decode(parent).and_then(SpanId::new).is_some(),
-                Field::Repeated => false,
-            };
+            let parent_is_valid = carriers.b3_parent_span_id.is_absent_or_span_id();
             Parsed::exact(remote(trace_id, span_id, state).filter(|_| parent_is_valid))
         }
         (Field::Absent, Field::Absent) => match carriers.b3_parent_span_id {
@@ -137,14 +129,9 @@ pub(super) fn inject_multi(context: &Outgoing, carriers: &Carriers<'_>, out: &mu
     let mut trace_id = Vec::with_capacity(32);
     push_trace_id(&mut trace_id, context.trace_id);
     out.set(TRACE_ID, trace_id);
-    let id = |span_id: SpanId| {
-        let mut text = Vec::with_capacity(16);
-        hex::push(&mut text, span_id.bytes());
-        text
-    };
-    out.set(SPAN_ID, id(context.span_id));
+    out.set(SPAN_ID, hex::text(context.span_id.bytes()));
     match context.parent_span_id {
-        Some(parent) => out.set(PARENT_SPAN_ID, id(parent)),
+        Some(parent) => out.set(PARENT_SPAN_ID, hex::text(parent.bytes())),
         None if !carriers.b3_parent_span_id.is_absent() => out.remove(PARENT_SPAN_ID),
         None => {}
     }

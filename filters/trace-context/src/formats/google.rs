@@ -2,7 +2,7 @@
 //! optional (Google Cloud Trace, "Trace context").
 
 use super::Changes;
-use crate::carriers::{Carriers, Field};
+use crate::carriers::Carriers;
 use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
 use sluicegate_host::{SpanId, TraceId};
@@ -10,11 +10,7 @@ use sluicegate_host::{SpanId, TraceId};
 pub(super) const HEADER: &str = "x-cloud-trace-context";
 
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
-    match carriers.google {
-        Field::Absent => Parsed::Absent,
-        Field::Repeated => Parsed::Invalid,
-        Field::One(value) => Parsed::exact(parse(value)),
-    }
+    carriers.google.read(|value| Parsed::exact(parse(value)))
 }
 
 fn parse(value: &[u8]) -> Option<Remote> {

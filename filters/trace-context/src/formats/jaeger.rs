@@ -2,7 +2,7 @@
 //! (jaegertracing.io, "Client Libraries", propagation format).
 
 use super::Changes;
-use crate::carriers::{Carriers, Field};
+use crate::carriers::Carriers;
 use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
 use sluicegate_host::{SpanId, TraceId};
@@ -13,11 +13,7 @@ const SAMPLED: u8 = 1;
 const DEBUG: u8 = 2;
 
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
-    match carriers.jaeger {
-        Field::Absent => Parsed::Absent,
-        Field::Repeated => Parsed::Invalid,
-        Field::One(value) => Parsed::exact(parse(value)),
-    }
+    carriers.jaeger.read(|value| Parsed::exact(parse(value)))
 }
 
 /// Leading zeros may have been dropped, and the colons percent-encoded.

@@ -31,14 +31,9 @@ pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
 }
 
 fn read(fields: PlainFields<'_>) -> Parsed {
-    let parent_is_valid = match fields.parent_span_id {
-        Field::Absent => true,
-        Field::One(digits) => hex::decode(digits).and_then(SpanId::new).is_some(),
-        Field::Repeated => false,
-    };
     match (fields.trace_id, fields.span_id) {
         (Field::Absent, Field::Absent) if fields.parent_span_id.is_absent() => Parsed::Absent,
-        _ if !parent_is_valid => Parsed::Invalid,
+        _ if !fields.parent_span_id.is_absent_or_span_id() => Parsed::Invalid,
         (Field::One(trace_id), Field::Absent) => Parsed::exact(remote(trace_id, None)),
         (Field::One(trace_id), Field::One(span_id)) => Parsed::exact(remote(trace_id, Some(span_id))),
         _ => Parsed::Invalid,
@@ -68,15 +63,10 @@ pub(super) fn inject(context: &Outgoing, carriers: &Carriers<'_>, out: &mut Chan
 }
 
 fn write(context: &Outgoing, present: PlainFields<'_>, names: &Names, out: &mut Changes) {
-    let digits = |id: &[u8]| {
-        let mut text = Vec::with_capacity(32);
-        hex::push(&mut text, id);
-        text
-    };
-    out.set(names.trace_id, digits(context.trace_id.bytes()));
-    out.set(names.span_id, digits(context.span_id.bytes()));
+    out.set(names.trace_id, hex::text(context.trace_id.bytes()));
+    out.set(names.span_id, hex::text(context.span_id.bytes()));
     match context.parent_span_id {
-        Some(parent) => out.set(names.parent_span_id, digits(parent.bytes())),
+        Some(parent) => out.set(names.parent_span_id, hex::text(parent.bytes())),
         None if !present.parent_span_id.is_absent() => out.remove(names.parent_span_id),
         None => {}
     }

@@ -13,11 +13,7 @@ pub(super) const HEADER: &str = "x-amzn-trace-id";
 const MAX_OTHER_FIELDS: usize = 256;
 
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
-    match carriers.xray {
-        Field::Absent => Parsed::Absent,
-        Field::Repeated => Parsed::Invalid,
-        Field::One(value) => Parsed::exact(parse(value)),
-    }
+    carriers.xray.read(|value| Parsed::exact(parse(value)))
 }
 
 /// A load balancer writes `Root` alone, and `Self` for its own part of the way. Other fields may be there. A field that is
