@@ -1,9 +1,237 @@
 //! One record per request, conformant to a published schema and safe to store.
+//!
+//! ```
+//! use sluicegate_access_log::AccessLog;
+//! use sluicegate_host::double::Double;
+//!
+//! let proxy = Double::new();
+//! let policy = r#"{ "version": "1.0", "service": { "name": "checkout" } }"#;
+//! let mut running = proxy.start::<AccessLog>(policy).unwrap();
+//! proxy.set("response\0code", 503i64.to_le_bytes());
+//! proxy.set("response\0code_details", *b"via_upstream");
+//! running.request(&[(":method", "GET"), (":path", "/cart?token=s3cr3t")]);
+//!
+//! let line = String::from_utf8(proxy.get("access_log").unwrap()).unwrap();
+//! assert!(line.contains(r#""severity_text":"ERROR""#));
+//! assert!(line.contains(r#""url.query":"token=[redacted]""#));
+//! assert!(line.contains(r#""sluicegate.error.kind":"upstream_5xx""#));
+//! ```
+//!
+//! Read on: `keep.rs` decides whether an exchange is logged, `record.rs` what its line looks like, `burst.rs` holds back
+//! what comes too often, `sinks.rs` says where lines go, `policy.rs` is the section `access_log`.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
-pub mod outcome;
+#[cfg(test)]
+mod behaviour;
+mod burst;
+mod counters;
+mod custom;
+mod keep;
+mod policy;
+mod profile;
 pub mod record;
-pub mod redact;
+mod sinks;
+
+use burst::{Burst, Key};
+use counters::{Counters, NotKept};
+use keep::{Judged, Verdict};
+use policy::LogPolicy;
+use record::{Record, Trace};
+use sinks::Sinks;
+use sluicegate_host::{
+    Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, TraceFacts, Vm,
+};
+use sluicegate_policy::{Directions, Document};
+use sluicegate_telemetry::outcome::{ErrorKind, Outcome, Severity, Signature};
+use sluicegate_telemetry::{Attributes, Details, Ended, Readings, Request, Text};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+#[cfg(all(feature = "plugin", target_os = "wasi"))]
+sluicegate_host::plugin!(AccessLog);
+
+/// The filter.
+pub struct AccessLog {
+    policy: LogPolicy,
+    readings: Readings,
+    burst: Option<RefCell<Burst>>,
+    sinks: Sinks,
+    counters: Counters,
+    service: String,
+}
+
+impl Filter for AccessLog {
+    const NAME: &'static str = "access-log";
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
+        .and(Callbacks::RESPONSE_HEADERS)
+        .and(Callbacks::LOG)
+        .and(Callbacks::CALLOUT_RESPONSE);
+
+    fn configure(document: &Document<'_>, vm: &Vm) -> Result<AccessLog, Rejected> {
+        let (policy, destinations) = LogPolicy::read(document);
+        Ok(AccessLog {
+            readings: Readings::new(vm),
+            burst: policy.burst.map(|limit| RefCell::new(Burst::new(limit))),
+            sinks: Sinks::open(destinations, vm)?,
+            counters: Counters::define(vm)?,
+            service: vm.service().name.clone().unwrap_or_default(),
+            policy,
+        })
+    }
+
+    fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+        if self.is_active(exchange) {
+            // Later others may have changed them, or taken away what tells gRPC.
+            exchange.facts.request = Some(Rc::clone(exchange.request_headers().original()));
+            _ = exchange.is_grpc();
+        }
+        Flow::Continue
+    }
+
+    fn on_response_headers(&self, exchange: &mut Exchange) {
+        if exchange.facts.response_started.is_none() && self.is_active(exchange) {
+            exchange.facts.response_started = exchange.vm().now().ok();
+        }
+    }
+
+    fn on_log(&self, exchange: &mut Exchange) {
+        if !self.is_active(exchange) {
+            return;
+        }
+        // Without a callback for the request an earlier filter answered it, or the proxy rejected it.
+        let head = exchange.facts.request.clone().unwrap_or_else(|| Rc::clone(exchange.request_headers().original()));
+        let values = self.readings.ended(exchange);
+        let ended = Ended::read(&values, exchange);
+        let outcome = self.outcome(&ended, exchange);
+        let severity = self.policy.severity(&head, &ended, outcome.severity);
+        let verdict = keep::judge(
+            &self.policy.keep,
+            &Judged { severity, latency: ended.latency(), head: &head, sampled: self.sampled(exchange, &head) },
+        );
+        let sampled_by = match verdict {
+            Verdict::Keep(by) => by,
+            Verdict::Leave(reason) => return self.counters.not_kept(reason),
+        };
+        let route_template = self.policy.routes.first_match(head.as_ref()).and_then(|(matcher, ())| matcher.template());
+        let route = route_template.map(str::as_bytes).or(ended.route_name).unwrap_or_default();
+        let suppressed = match &self.burst {
+            Some(burst) => {
+                let now = ended.started.saturating_add(ended.duration.unwrap_or_default());
+                match burst.borrow_mut().pass(Key::of(route, severity), now) {
+                    Some(suppressed) => suppressed,
+                    None => return self.counters.not_kept(NotKept::Burst),
+                }
+            }
+            None => 0,
+        };
+
+        let values = self.readings.details(exchange);
+        let details = Details::read(&values);
+        let request = Request::read(&head, exchange.is_grpc(), &self.policy.redactor);
+        let client = details.client_address().map(|address| self.policy.redactor.client_address(address));
+        let signature = outcome.kind.map(|kind| Signature::of(&self.service, route, kind, ended.code_details));
+        let mut attributes = Attributes {
+            route_template: route_template.map(Text::from),
+            client_address: client.as_deref().map(Text::from),
+            grpc_status: ended.grpc_status.map(sluicegate_host::GrpcStatus::from_code),
+            error_type: outcome.error_type,
+            error_kind: outcome.kind,
+            error_signature: signature.as_ref(),
+            direction: Some(exchange.direction()),
+            sampled_by: Some(sampled_by.as_str().into()),
+            policy_version: Some(self.policy.version.as_str().into()),
+            suppressed_count: Some(suppressed).filter(|count| *count > 0),
+            ..Attributes::default()
+        };
+        request.fill(&mut attributes);
+        details.fill(&ended, &mut attributes);
+        if !self.policy.detailed {
+            attributes.leave_out_the_obvious();
+        }
+
+        let trace = exchange.facts.trace.clone().or_else(|| TraceFacts::handed_over(&head, details.parent_span));
+        let request_id = self.request_id(exchange, &head);
+        let fetched = custom::fetch(&self.policy.custom, exchange, &self.policy.redactor);
+        let custom: Vec<_> = fetched.iter().map(custom::Fetched::value).collect();
+        let record = Record {
+            timestamp: ended.started,
+            severity,
+            trace: trace.as_ref().map(Trace::from),
+            request_id: request_id.as_ref().map(|id| id.as_str().into()),
+            attributes,
+            custom: &custom,
+        };
+        let observed = ended.started.saturating_add(ended.duration.unwrap_or_default());
+        self.counters.kept(severity);
+        self.sinks.deliver(&record, observed, exchange, &self.counters);
+    }
+
+    fn on_tick(&self, vm: &Vm) {
+        self.sinks.on_tick(vm);
+    }
+
+    fn on_callout_response(&self, token: CalloutToken, response: &CalloutResponse<'_>, vm: &Vm) {
+        self.sinks.on_callout_response(token, response, vm);
+    }
+}
+
+impl AccessLog {
+    /// Whether the section is meant for this exchange. The proxy is asked for the direction only where that matters.
+    fn is_active(&self, exchange: &Exchange) -> bool {
+        let LogPolicy { enabled, directions, .. } = self.policy;
+        enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
+    }
+
+    fn outcome(&self, ended: &Ended<'_>, exchange: &Exchange) -> Outcome {
+        let direction = exchange.direction();
+        let outcome = Outcome::of(&ended.ending(direction, false));
+        // Whether it was a stream matters only where the client left one, and then it costs a hostcall to know.
+        if outcome.kind == Some(ErrorKind::ClientGone) && ended.time_to_response_headers.is_some() {
+            let is_event_stream = || {
+                let content_type = exchange.response_headers().original().get("content-type").unwrap_or_default();
+                content_type.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+            };
+            return Outcome::of(&ended.ending(direction, exchange.is_grpc() || is_event_stream()));
+        }
+        outcome
+    }
+
+    /// Whether the trace is sampled; `None` where nobody decided.
+    fn sampled(&self, exchange: &Exchange, head: &HeaderMap) -> Option<bool> {
+        let decided = |trace: &TraceFacts| trace.flags.sampled;
+        match &exchange.facts.trace {
+            Some(trace) => Some(decided(trace)),
+            None => TraceFacts::handed_over(head, None).as_ref().map(decided),
+        }
+    }
+
+    fn request_id(&self, exchange: &Exchange, head: &HeaderMap) -> Option<RequestId> {
+        exchange.facts.request_id.clone().or_else(|| RequestId::handed_over(head, &self.policy.request_id_header))
+    }
+}
+
+/// Server-sent events (HTML, §9.2), which a client ends by leaving.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+impl From<&TraceFacts> for Trace {
+    fn from(facts: &TraceFacts) -> Trace {
+        Trace {
+            trace_id: facts.trace_id,
+            span_id: facts.span_id,
+            parent_span_id: facts.parent_span_id,
+            flags: facts.flags.byte(),
+        }
+    }
+}
+
+/// How a severity is named in a policy.
+const SEVERITIES: [(&str, Severity); 5] = [
+    ("debug", Severity::Debug),
+    ("info", Severity::Info),
+    ("warn", Severity::Warn),
+    ("error", Severity::Error),
+    ("fatal", Severity::Fatal),
+];

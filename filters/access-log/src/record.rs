@@ -1,9 +1,10 @@
 //! The log record and its one line of JSON.
 //!
 //! ```
-//! use sluicegate_access_log::outcome::Severity;
-//! use sluicegate_access_log::record::{Attributes, Record, Resource, MAX_LINE};
+//! use sluicegate_access_log::record::{MAX_LINE, Record, Resource};
 //! use sluicegate_policy::Service;
+//! use sluicegate_telemetry::Attributes;
+//! use sluicegate_telemetry::outcome::Severity;
 //!
 //! let resource = Resource::of(&Service { name: Some("checkout".into()), ..Service::default() });
 //! let record = Record {
@@ -27,23 +28,20 @@
 //! already redacted, as whatever bytes they are; they go out as valid UTF-8, cut to the length that the schema allows.
 //! [`Record::attributes`] gives the same attributes to other encoders, such as OTLP's.
 
-mod attributes;
 mod body;
 mod custom;
 mod json;
 mod resource;
-mod text;
 mod timestamp;
-mod value;
 
-pub use attributes::{Attributes, BreakerState, protocol};
 pub use custom::{Custom, CustomKind, CustomValue, MAX_CUSTOM, MAX_CUSTOM_NAME, MAX_CUSTOM_TEXT, check_names};
 pub use resource::Resource;
-pub use text::Text;
-pub use value::Value;
 
-use crate::outcome::Severity;
 use json::Object;
+use sluicegate_host::{SpanId, TraceId};
+use sluicegate_telemetry::outcome::Severity;
+use sluicegate_telemetry::{Attributes, Text, Value};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A limit for lines that loses nothing on ordinary traffic, in bytes.
@@ -52,14 +50,8 @@ pub const MAX_LINE: usize = 32 * 1024;
 /// The longest request id, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// The name of the attribute that says why a record is the smallest.
-const SCHEMA_ERROR: &str = "sluicegate.schema_error";
-
 /// The longest of its values, in bytes.
 const MAX_REASON: usize = 256;
-
-/// The body of a record that is the smallest.
-const NOT_CONFORMANT: &str = "A record did not conform to the schema";
 
 /// One exchange, to be logged.
 #[derive(Clone, Copy, Debug)]
@@ -78,23 +70,17 @@ pub struct Record<'a> {
     pub custom: &'a [Custom<'a>],
 }
 
-/// The trace context of an exchange. No id may be all zero (W3C Trace Context §3.2.2); a record with one is not conformant.
+/// The trace context of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The trace.
-    pub trace_id: [u8; 16],
-    /// This hop's span.
-    pub span_id: [u8; 8],
-    /// The caller's span.
-    pub parent_span_id: Option<[u8; 8]>,
+    pub trace_id: TraceId,
+    /// This hop's span, or the caller's where the hop has none of its own.
+    pub span_id: SpanId,
+    /// The caller's span, where this hop has one of its own.
+    pub parent_span_id: Option<SpanId>,
     /// The flags of `traceparent`.
     pub flags: u8,
-}
-
-impl Trace {
-    fn is_valid(&self) -> bool {
-        self.trace_id != [0; 16] && self.span_id != [0; 8] && self.parent_span_id != Some([0; 8])
-    }
 }
 
 /// Why a record does not conform to the schema.
@@ -118,6 +104,17 @@ pub enum SchemaError {
 }
 
 impl SchemaError {
+    /// All codes.
+    pub const CODES: [&'static str; 7] = [
+        "custom_name",
+        "custom_collision",
+        "custom_type",
+        "custom_count",
+        "not_finite",
+        "out_of_range",
+        "line_too_long",
+    ];
+
     /// The first word of the message, one of a closed list: what to count by.
     pub fn code(&self) -> &'static str {
         match self {
@@ -150,12 +147,20 @@ impl fmt::Display for SchemaError {
 impl std::error::Error for SchemaError {}
 
 impl<'a> Record<'a> {
+    /// The name of the attribute that says why a record is the smallest.
+    pub const SCHEMA_ERROR: &'static str = "sluicegate.schema_error";
+
+    /// The body of a record that is the smallest.
+    pub const NOT_CONFORMANT: &'static str = "A record did not conform to the schema";
+
+    /// The id of the request, as it is written.
+    pub fn request_id(&self) -> Option<Cow<'a, str>> {
+        self.request_id.map(|id| id.at_most(MAX_REQUEST_ID).whole())
+    }
+
     /// Whether the record conforms to the schema, but for the length of its line.
     pub fn check(&self) -> Result<(), SchemaError> {
-        if self.trace.is_some_and(|trace| !trace.is_valid()) {
-            return Err(SchemaError::OutOfRange("trace_id"));
-        }
-        self.attributes.check()?;
+        check_ranges(&self.attributes)?;
         custom::check(self.custom)
     }
 
@@ -202,13 +207,13 @@ impl<'a> Record<'a> {
         object.key("body");
         object.quoted(|line| match error {
             None => self.body(&mut |piece| json::escape(line, piece)),
-            Some(_) => line.push_str(NOT_CONFORMANT),
+            Some(_) => line.push_str(Record::NOT_CONFORMANT),
         });
-        if let Some(trace) = self.trace.filter(Trace::is_valid) {
-            object.hex("trace_id", &trace.trace_id);
-            object.hex("span_id", &trace.span_id);
-            if let Some(parent) = &trace.parent_span_id {
-                object.hex("parent_span_id", parent);
+        if let Some(trace) = self.trace {
+            object.hex("trace_id", trace.trace_id.bytes());
+            object.hex("span_id", trace.span_id.bytes());
+            if let Some(parent) = trace.parent_span_id {
+                object.hex("parent_span_id", parent.bytes());
             }
             object.hex("trace_flags", &[trace.flags]);
         }
@@ -220,12 +225,27 @@ impl<'a> Record<'a> {
             None => self.attributes(&mut |name, value| attributes.value(name, value)),
             Some(error) => {
                 let reason = error.to_string();
-                attributes.value(SCHEMA_ERROR, Value::Text(Text::from(reason.as_str()).at_most(MAX_REASON)));
+                attributes.value(Record::SCHEMA_ERROR, Value::Text(Text::from(reason.as_str()).at_most(MAX_REASON)));
             }
         });
         object.key("resource");
         object.rendered(resource.json());
         object.close();
+    }
+}
+
+fn check_ranges(attributes: &Attributes<'_>) -> Result<(), SchemaError> {
+    if attributes.status.is_some_and(|status| !(100..=999).contains(&status)) {
+        return Err(SchemaError::OutOfRange("http.response.status_code"));
+    }
+    match attributes.sampling_probability {
+        Some(probability) if !probability.is_finite() => {
+            Err(SchemaError::NotFinite("sluicegate.sampling_probability".to_owned()))
+        }
+        Some(probability) if probability <= 0.0 || probability > 1.0 => {
+            Err(SchemaError::OutOfRange("sluicegate.sampling_probability"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@
 #![cfg(target_os = "wasi")]
 
 use sluicegate_host::{
-    Callbacks, Callout, CalloutResponse, CalloutToken, Exchange, Filter, Flow, GrpcStatus, HostError, Level, Problem,
-    Rejected, RequestId, Vm, shared,
+    Callbacks, Callout, CalloutResponse, CalloutToken, Exchange, Filter, Flow, GrpcStatus, HostError, Level,
+    LocalReply, Problem, Rejected, RequestId, Vm, shared,
 };
 use sluicegate_policy::Document;
 use std::cell::Cell;
@@ -103,6 +103,7 @@ fn busy() -> Problem {
         status: 503,
         grpc_status: GrpcStatus::Unavailable,
         code: "PROBE_BUSY",
+        reply: LocalReply::RateLimited,
         title: "The probe is busy",
         detail: "asked by \"x-probe\"".into(),
         details: [("limit".to_owned(), 1.into())].into_iter().collect(),

@@ -125,6 +125,11 @@ impl Double {
         self.state.borrow_mut().properties.insert(property.to_owned(), value.into());
     }
 
+    /// A property, or what a filter left in filter state.
+    pub fn get(&self, property: &str) -> Option<Vec<u8>> {
+        self.state.borrow().properties.get(property).cloned()
+    }
+
     /// Sets an environment variable of the VM.
     pub fn set_environment(&self, name: &str, value: &str) {
         self.state.borrow_mut().environment.insert(name.to_owned(), value.to_owned());
@@ -299,7 +304,7 @@ impl Host for Double {
 
     fn set_property(&self, path: &str, value: &[u8]) -> Result<(), HostError> {
         self.called("proxy_set_property");
-        self.state.borrow_mut().properties.insert(format!("wasm.{path}"), value.to_vec());
+        self.state.borrow_mut().properties.insert(path.to_owned(), value.to_vec());
         Ok(())
     }
 

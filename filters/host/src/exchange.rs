@@ -1,5 +1,8 @@
 use crate::reply::{self, Problem};
-use crate::{Facts, Flow, Headers, Host, HostError, Level, MapKind, Vm, identity, property};
+use crate::{
+    AttributeList, AttributeValues, Facts, Flow, HeaderMap, Headers, Host, HostError, Level, MapKind, Vm, identity,
+    property,
+};
 use sluicegate_policy::{Direction, RequestView};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -80,6 +83,11 @@ impl Exchange {
         property::integer(self.host, path)
     }
 
+    /// Reads a list of attributes in one hostcall.
+    pub fn attributes(&self, list: &AttributeList) -> AttributeValues {
+        list.read(self.host)
+    }
+
     /// Leaves a value in the proxy's filter state, where access loggers and other plugins find it as `wasm.<name>`.
     pub fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.host.set_property(name, value)
@@ -98,8 +106,13 @@ impl Exchange {
     /// Answers the request in the place of the upstream, in the form that its caller reads: problem details
     /// (RFC 9457) over HTTP, a status and a short message over gRPC. Return the flow that this returns.
     pub fn reply(&mut self, problem: &Problem) -> Flow {
+        // Before the reply: it ends the exchange for the filters that come after this one.
+        self.hand_over_reply(problem.reply);
         match reply::send(self.host, problem, &self.facts, self.is_grpc()) {
-            Ok(()) => Flow::Replied,
+            Ok(()) => {
+                self.facts.reply = Some(problem.reply);
+                Flow::Replied
+            }
             Err(error) => {
                 self.host.log(Level::Error, &format!("{}: not sent: {error}", problem.code));
                 Flow::Continue
@@ -132,6 +145,26 @@ fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
+/// The request as it came.
+impl RequestView for HeaderMap {
+    fn authority(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":authority")
+    }
+
+    fn path(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":path")
+    }
+
+    fn method(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":method")
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.get(name).map(Cow::Borrowed)
+    }
+}
+
+/// The request as it stands.
 impl RequestView for Exchange {
     fn authority(&self) -> Option<Cow<'_, [u8]>> {
         self.header(":authority")

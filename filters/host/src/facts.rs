@@ -1,5 +1,6 @@
 //! What filters find out about an exchange and leave for each other, and for the log.
 
+use crate::HeaderMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,6 +15,46 @@ pub struct Facts {
     pub trace: Option<TraceFacts>,
     /// The id of the request.
     pub request_id: Option<RequestId>,
+    /// The request's headers as they came, before any filter of this module changed them; kept by whoever needs them when
+    /// the exchange is over.
+    pub request: Option<Rc<HeaderMap>>,
+    /// When the response's headers came, in nanoseconds since the Unix epoch.
+    pub response_started: Option<u64>,
+    /// The answer that a filter of ours gave in the place of the upstream.
+    pub reply: Option<LocalReply>,
+}
+
+/// What an answer of our own filters means: for those who judge the exchange, since the proxy tells nothing about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalReply {
+    /// The circuit breaker shed the request.
+    BreakerOpen,
+    /// A limit on the rate of requests was reached.
+    RateLimited,
+    /// The request was refused for what it is.
+    Rejected,
+    /// Anything else.
+    Other,
+}
+
+impl LocalReply {
+    const ALL: [LocalReply; 4] =
+        [LocalReply::BreakerOpen, LocalReply::RateLimited, LocalReply::Rejected, LocalReply::Other];
+
+    /// A word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LocalReply::BreakerOpen => "breaker_open",
+            LocalReply::RateLimited => "rate_limited",
+            LocalReply::Rejected => "rejected",
+            LocalReply::Other => "other",
+        }
+    }
+
+    /// Of the word.
+    pub fn parse(word: &[u8]) -> Option<LocalReply> {
+        LocalReply::ALL.into_iter().find(|reply| reply.as_str().as_bytes() == word)
+    }
 }
 
 /// The trace context in force.

@@ -3,6 +3,7 @@
 use crate::{Host, HostError, MapKind};
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// A header map as it was when it was read, in the proxy's own serialisation: one hostcall, one allocation, no copies.
 ///
@@ -18,6 +19,10 @@ impl HeaderMap {
     /// Reads a map from the proxy. One that is not there (an exchange that was rejected before it had headers) is empty.
     pub(crate) fn fetch(host: &dyn Host, kind: MapKind) -> HeaderMap {
         HeaderMap { serialized: host.header_map(kind).unwrap_or_default() }
+    }
+
+    pub(crate) fn from_serialized(serialized: Vec<u8>) -> HeaderMap {
+        HeaderMap { serialized }
     }
 
     /// A map of these headers: for tests.
@@ -37,6 +42,12 @@ impl HeaderMap {
     /// The first value of a header; `name` in lower case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// The value of a header that makes sense only once; `None` where it is repeated. `name` in lower case.
+    pub fn only(&self, name: &str) -> Option<&[u8]> {
+        let mut values = self.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value);
+        values.next().filter(|_| values.next().is_none())
     }
 
     /// The first value of a header as text, cut after so many bytes; what is not UTF-8 in it becomes U+FFFD. For people
@@ -108,7 +119,7 @@ pub(crate) fn serialize<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + 
 pub struct Headers {
     host: &'static dyn Host,
     kind: MapKind,
-    original: OnceCell<HeaderMap>,
+    original: OnceCell<Rc<HeaderMap>>,
     staged: Vec<(Cow<'static, str>, Change)>,
 }
 
@@ -122,9 +133,9 @@ impl Headers {
         Headers { host, kind, original: OnceCell::new(), staged: Vec::new() }
     }
 
-    /// What came in, before any change.
-    pub fn original(&self) -> &HeaderMap {
-        self.original.get_or_init(|| HeaderMap::fetch(self.host, self.kind))
+    /// What came in, before any change. Whoever needs it later keeps it: after the callback it is read anew.
+    pub fn original(&self) -> &Rc<HeaderMap> {
+        self.original.get_or_init(|| Rc::new(HeaderMap::fetch(self.host, self.kind)))
     }
 
     /// The first value of a header as it stands, changes included; `name` in lower case.

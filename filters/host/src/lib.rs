@@ -41,6 +41,7 @@
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod attributes;
 mod callbacks;
 mod callout;
 #[cfg(any(test, feature = "double"))]
@@ -50,7 +51,10 @@ mod error;
 mod exchange;
 mod facts;
 mod filter;
+mod grpc;
+mod handover;
 mod headers;
+pub mod hex;
 mod host;
 mod identity;
 mod metrics;
@@ -62,20 +66,25 @@ mod property;
 mod proxy;
 mod reply;
 pub mod shared;
+mod traceparent;
 mod vm;
 
+pub use attributes::{Attribute, AttributeList, AttributeValues, TakeAttributes};
 pub use callbacks::Callbacks;
 pub use callout::{Callout, CalloutResponse, CalloutToken};
 pub use entropy::Entropy;
 pub use error::{HostError, Status};
 pub use exchange::Exchange;
-pub use facts::{Facts, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
+pub use facts::{Facts, LocalReply, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
 pub use filter::{Filter, Flow, Rejected};
+pub use grpc::GrpcStatus;
+pub use handover::PARENT_SPAN_HANDED_OVER;
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream};
-pub use reply::{GrpcStatus, Problem};
+pub use reply::Problem;
+pub use traceparent::Traceparent;
 pub use vm::Vm;
 
 #[doc(hidden)]

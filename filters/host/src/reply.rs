@@ -1,25 +1,8 @@
 //! Replies that a filter makes in the place of the upstream: one error shape for the whole product.
 
-use crate::{Facts, Host, HostError, LocalResponse};
+use crate::{Facts, GrpcStatus, Host, HostError, LocalReply, LocalResponse};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-
-/// The statuses of gRPC that filters answer with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum GrpcStatus {
-    /// The caller sent something that cannot be right.
-    InvalidArgument = 3,
-    /// The caller may not do this.
-    PermissionDenied = 7,
-    /// A limit was reached.
-    ResourceExhausted = 8,
-    /// A part of the product failed.
-    Internal = 13,
-    /// The upstream is not to be called now.
-    Unavailable = 14,
-}
 
 /// Problem details for HTTP APIs (RFC 9457), with the extension members `code`, `details`, `req_id` and `trace_id`.
 #[derive(Clone, Debug)]
@@ -30,6 +13,8 @@ pub struct Problem {
     pub grpc_status: GrpcStatus,
     /// A stable code in upper case, such as `BREAKER_OPEN`. Also the last part of `type`, a URN (RFC 9457 §3.1.1).
     pub code: &'static str,
+    /// What the answer means to those who judge the exchange.
+    pub reply: LocalReply,
     /// What kind of problem it is; the same for every occurrence (RFC 9457 §3.1.3).
     pub title: &'static str,
     /// What happened this time (RFC 9457 §3.1.4).
@@ -57,7 +42,7 @@ pub(crate) fn send(host: &dyn Host, problem: &Problem, facts: &Facts, grpc: bool
         status: problem.status,
         headers: &headers,
         body: &body,
-        grpc_status: grpc.then_some(problem.grpc_status as u32),
+        grpc_status: grpc.then_some(problem.grpc_status.code()),
     })
 }
 
@@ -97,6 +82,7 @@ mod tests {
             status: 503,
             grpc_status: GrpcStatus::Unavailable,
             code: "BREAKER_OPEN",
+            reply: LocalReply::BreakerOpen,
             title: "The circuit breaker is open",
             detail: detail.into(),
             details: [("key".to_owned(), "up\"stream".into())].into_iter().collect(),
@@ -113,7 +99,7 @@ mod tests {
             origin: Origin::Started,
             outside: None,
         };
-        Facts { trace: Some(trace), request_id: RequestId::parse(b"r-1") }
+        Facts { trace: Some(trace), request_id: RequestId::parse(b"r-1"), ..Facts::default() }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use crate::metrics::Metrics;
-use crate::{Callout, CalloutToken, Counter, Entropy, Gauge, Host, HostError, Level, identity};
+use crate::{
+    Attribute, AttributeList, Callout, CalloutToken, Counter, Entropy, Gauge, Host, HostError, Level, identity,
+};
 use sluicegate_policy::Service;
 
 /// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and the
@@ -32,6 +34,11 @@ impl Vm {
     /// never absent.
     pub fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// A list of attributes that exchanges are asked for together. Make it when the filter is configured.
+    pub fn attribute_list(&self, attributes: &'static [Attribute]) -> AttributeList {
+        AttributeList::compile(self.host, attributes)
     }
 
     /// A counter that shows in the proxy's stats as `sluicegate_<name>` with these labels. Metrics are never freed while a

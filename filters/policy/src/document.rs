@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::carrier::Carrier;
+use crate::fnv::Fnv;
 use crate::path::Path;
 use crate::report::{Errors, LISTED, PolicyError, Report};
 use crate::section::{Origin, Section};
@@ -19,6 +20,7 @@ pub const SECTIONS: [&str; 6] = ["service", "trace", "sampling", "breaker", "acc
 pub struct Document<'e> {
     carrier: Carrier,
     version: Version,
+    fingerprint: u64,
     root: Object,
     report: Report,
     environment: &'e dyn Fn(&str) -> Option<String>,
@@ -47,10 +49,13 @@ impl<'e> Document<'e> {
         };
         let report = Report::default();
         let version = read_version(&root, &report)?;
+        root.open();
         for section in SECTIONS {
             root.accept(section);
         }
-        Ok(Document { carrier, version, root, report, environment })
+        let mut fingerprint = Fnv::new();
+        fingerprint.write(bytes);
+        Ok(Document { carrier, version, fingerprint: fingerprint.value(), root, report, environment })
     }
 
     /// The version that the document states.
@@ -58,10 +63,22 @@ impl<'e> Document<'e> {
         self.version
     }
 
+    /// A hash of the document as it was handed over: another one is another policy, or the same written differently.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// The section `name`, one of [`SECTIONS`]. An absent one reads as empty: all its fields have their defaults.
     pub fn section(&self, name: &'static str) -> Section<'_> {
         let origin = Origin { carrier: self.carrier, report: &self.report, environment: self.environment };
         Section::new(origin, Some(&self.root), Path::root()).subsection(name)
+    }
+
+    /// The section of another filter, for the few fields that concern this one as well. Fields of it that are not asked for
+    /// are left to their owner; what is asked for and wrong is an error here too.
+    pub fn neighbour(&self, name: &'static str) -> Section<'_> {
+        let origin = Origin { carrier: self.carrier, report: &self.report, environment: self.environment };
+        Section::neighbour(origin, &self.root, name)
     }
 
     /// The section `service`.
@@ -207,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn documents_are_told_apart_by_their_fingerprints() {
+        let of = |text: &str| parse(text).unwrap().fingerprint();
+        let (one, other) = (r#"{"version":"1.0","trace":{}}"#, r#"{"version":"1.0","trace":{"enabled":true}}"#);
+        assert_eq!(of(one), of(one));
+        assert_ne!(of(one), of(other));
+    }
+
+    #[test]
     fn another_major_version_is_rejected() {
         for version in ["0.9", "2.0", "10.0"] {
             let error = parse(&format!(r#"{{"version":"{version}","anything":1}}"#)).unwrap_err();
@@ -215,6 +240,21 @@ mod tests {
                 format!(r#"version: found "{version}", accepted: "1.x", the only major version this build reads"#)
             );
         }
+    }
+
+    #[test]
+    fn a_neighbours_fields_are_read_and_the_rest_is_left_to_its_owner() {
+        let read = |text: &str| {
+            let document = parse(text).unwrap();
+            let header = document.neighbour("trace").subsection("request_id").integer("header", 1..=9);
+            (header, document.finish().map_err(|errors| errors.to_string()))
+        };
+        let text = r#"{"version":"1.0","trace":{"mystery":1,"request_id":{"header":7,"mystery":2}}}"#;
+        assert_eq!(read(text), (Some(7), Ok(vec![])));
+        assert_eq!(read(r#"{"version":"1.0"}"#), (None, Ok(vec![])));
+        assert_eq!(read(r#"{"version":"1.0","trace":"on"}"#), (None, Ok(vec![])));
+        let (_, verdict) = read(r#"{"version":"1.0","trace":{"request_id":{"header":10}}}"#);
+        assert_eq!(verdict.unwrap_err(), "trace.request_id.header: found 10, accepted: a whole number from 1 to 9");
     }
 
     #[test]

@@ -47,6 +47,7 @@ mod carrier;
 mod direction;
 mod document;
 pub mod duration;
+mod fnv;
 mod matching;
 mod path;
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -65,6 +66,7 @@ mod wire;
 
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
+pub use fnv::Fnv;
 pub use matching::{Matcher, RequestView, Rules, is_token};
 pub use report::{Errors, PolicyError};
 pub use secret::Secret;

@@ -54,6 +54,16 @@ impl<'d> Section<'d> {
         Section { origin, object, path, required: false, is_wrong: false }
     }
 
+    /// The object under `name` of `root`, of which only some fields will be read. One that is not an object is left to its
+    /// owner to complain of.
+    pub(crate) fn neighbour(origin: Origin<'d>, root: &'d Object, name: &'static str) -> Section<'d> {
+        let object = match root.get(name) {
+            Some(Value::Object(object)) => Some(object.as_ref()),
+            _ => None,
+        };
+        Section { origin, object, path: Path::root().field(name), required: false, is_wrong: false }
+    }
+
     /// The section that `value` is to be; anything but an object is an error.
     fn of_value(&self, value: &'d Value, path: Path) -> Section<'d> {
         match value {

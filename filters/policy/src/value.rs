@@ -1,6 +1,6 @@
 //! The document as a tree, and which of its fields somebody has asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -28,8 +28,9 @@ pub(crate) enum Number {
 #[derive(Default)]
 pub(crate) struct Object {
     pub(crate) fields: Vec<(Rc<str>, Value)>,
-    /// `None` until somebody reads this object field by field.
-    accepted: RefCell<Option<Vec<Accepted>>>,
+    accepted: RefCell<Vec<Accepted>>,
+    /// Somebody answers for this object field by field.
+    opened: Cell<bool>,
 }
 
 /// A field name that a reader has asked for.
@@ -44,7 +45,7 @@ pub(crate) struct Accepted {
 
 impl Object {
     pub(crate) fn with_fields(fields: Vec<(Rc<str>, Value)>) -> Object {
-        Object { fields, accepted: RefCell::new(None) }
+        Object { fields, ..Object::default() }
     }
 
     /// The value under `name`. A null counts as absent: YAML's `trace:` with nothing behind it.
@@ -56,15 +57,14 @@ impl Object {
         }
     }
 
-    /// Says that a reader looks at this object field by field.
+    /// Says that a reader asks for every field that this object may have.
     pub(crate) fn open(&self) {
-        self.accepted.borrow_mut().get_or_insert_default();
+        self.opened.set(true);
     }
 
     /// Says that `name` is a field of this object, and returns what is known of it.
     pub(crate) fn accept(&self, name: &'static str) -> Accepted {
         let mut accepted = self.accepted.borrow_mut();
-        let accepted = accepted.get_or_insert_default();
         if let Some(known) = accepted.iter().find(|known| known.name == name) {
             return *known;
         }
@@ -86,14 +86,14 @@ impl Object {
     fn change(&self, name: &'static str, change: impl FnOnce(&mut Accepted)) {
         self.accept(name);
         let mut accepted = self.accepted.borrow_mut();
-        if let Some(known) = accepted.iter_mut().flatten().find(|known| known.name == name) {
+        if let Some(known) = accepted.iter_mut().find(|known| known.name == name) {
             change(known);
         }
     }
 
-    /// The names asked for so far, or `None` if nobody read this object field by field.
+    /// The names asked for so far, or `None` if nobody opened this object.
     pub(crate) fn accepted(&self) -> Option<Vec<Accepted>> {
-        self.accepted.borrow().clone()
+        self.opened.get().then(|| self.accepted.borrow().clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `baggage`: what travels with a request for the services themselves (W3C Baggage).
 
-use crate::hex;
+use sluicegate_host::hex;
 use sluicegate_policy::is_token;
 use std::borrow::Cow;
 

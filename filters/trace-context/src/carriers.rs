@@ -1,6 +1,6 @@
 use crate::formats::{Format, Formats};
-use crate::hex;
 use crate::remote::Parsed;
+use sluicegate_host::hex;
 use sluicegate_host::{HeaderMap, SpanId};
 
 /// The headers of a request that can carry a trace context, picked out in one pass, and what is known of who sent them.

@@ -34,7 +34,6 @@ mod carriers;
 mod counters;
 mod formats;
 mod header_names;
-mod hex;
 mod observation;
 mod policy;
 mod propagation;
@@ -101,6 +100,12 @@ impl Filter for TraceContext {
             Some(Some(value)) => out.set("baggage", value),
             Some(None) => out.remove("baggage"),
             None => {}
+        }
+        // In a module with others they see the facts; other plugins see only the headers, which do not say it.
+        if cfg!(feature = "plugin")
+            && let Some(parent) = trace.as_ref().and_then(|trace| trace.parent_span_id)
+        {
+            exchange.hand_over_parent_span(parent);
         }
         exchange.facts.trace = trace;
         exchange.facts.request_id = request_id;

@@ -6,8 +6,8 @@
 
 use crate::carriers::Carriers;
 use crate::formats::Format;
-use crate::hex;
 use crate::remote::Parsed;
+use sluicegate_host::hex;
 use sluicegate_host::{Origin, SpanId, TraceFacts, TraceFlags, TraceId};
 
 /// What the tracer left in its header.

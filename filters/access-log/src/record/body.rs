@@ -1,7 +1,7 @@
 //! The sentence for people: `GET /cart answered 503 in 12.3 ms: timeout`.
 
 use super::json::milliseconds;
-use super::{Attributes, Text};
+use sluicegate_telemetry::{Attributes, Text};
 
 /// As much of the method, and of the path, as a sentence bears, in bytes.
 const MAX_METHOD: usize = 32;
@@ -41,7 +41,8 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::outcome::{ErrorKind, GrpcStatus};
+    use sluicegate_host::GrpcStatus;
+    use sluicegate_telemetry::outcome::ErrorKind;
 
     #[test]
     fn it_says_what_happened_as_far_as_it_is_known() {

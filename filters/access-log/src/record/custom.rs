@@ -1,6 +1,7 @@
 //! The attributes that a policy adds.
 
-use super::{SchemaError, Text, Value};
+use super::SchemaError;
+use sluicegate_telemetry::{Text, Value};
 
 /// As many as a record may have.
 pub const MAX_CUSTOM: usize = 32;
@@ -149,7 +150,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::record::Attributes;
+    use sluicegate_telemetry::Attributes;
 
     fn names(names: &[&str]) -> String {
         check_names(names.iter().copied()).map_or_else(|error| error.to_string(), |()| "fine".to_owned())

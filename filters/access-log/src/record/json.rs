@@ -1,6 +1,6 @@
 //! JSON (RFC 8259), straight into one buffer.
 
-use super::Value;
+use sluicegate_telemetry::Value;
 use std::fmt::Write;
 
 /// An object that is being written: keys, each followed by its value.
@@ -125,7 +125,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::outcome::ResponseFlags;
+    use sluicegate_telemetry::outcome::ResponseFlags;
 
     fn written(value: Value<'_>) -> String {
         let mut line = String::new();

@@ -6,11 +6,11 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use sluicegate_access_log::outcome::{ErrorKind, ErrorType, GrpcStatus, ResponseFlags, Severity};
-use sluicegate_access_log::record::{
-    Attributes, BreakerState, Custom, CustomKind, CustomValue, MAX_LINE, Record, Resource, Text, Trace,
-};
+use sluicegate_access_log::record::{Custom, CustomKind, CustomValue, MAX_LINE, Record, Resource, Trace};
+use sluicegate_host::{GrpcStatus, SpanId, TraceId};
 use sluicegate_policy::{Direction, Service};
+use sluicegate_telemetry::outcome::{ErrorKind, ErrorType, ResponseFlags, Severity};
+use sluicegate_telemetry::{Attributes, BreakerState, Text};
 use std::num::NonZeroU16;
 
 /// What any of a record's texts may be: bytes, odd characters, long ones, ordinary ones.
@@ -122,11 +122,13 @@ fn record<'p>(parts: &'p Parts, custom: &'p [Custom<'p>]) -> Record<'p> {
     Record {
         timestamp: parts.timestamp,
         severity: parts.severity,
-        trace: parts.trace.map(|(trace_id, span_id, parent_span_id, flags)| Trace {
-            trace_id,
-            span_id,
-            parent_span_id,
-            flags,
+        trace: parts.trace.and_then(|(trace_id, span_id, parent_span_id, flags)| {
+            Some(Trace {
+                trace_id: TraceId::new(trace_id)?,
+                span_id: SpanId::new(span_id)?,
+                parent_span_id: parent_span_id.and_then(SpanId::new),
+                flags,
+            })
         }),
         request_id: text(),
         attributes: Attributes {

@@ -1,8 +1,10 @@
 //! Records to write.
 
-use sluicegate_access_log::outcome::{ErrorKind, ErrorType, GrpcStatus, ResponseFlags, Severity, Signature};
-use sluicegate_access_log::record::{Attributes, BreakerState, Record, Resource, Text, Trace};
+use sluicegate_access_log::record::{Record, Resource, Trace};
+use sluicegate_host::{GrpcStatus, SpanId, TraceId};
 use sluicegate_policy::{Direction, Service};
+use sluicegate_telemetry::outcome::{ErrorKind, ErrorType, ResponseFlags, Severity, Signature};
+use sluicegate_telemetry::{Attributes, BreakerState, Text};
 use std::num::NonZeroU16;
 use std::sync::LazyLock;
 
@@ -31,7 +33,12 @@ pub(super) fn full() -> Record<'static> {
     Record {
         timestamp: 1_700_000_000_000_000_000,
         severity: Severity::Error,
-        trace: Some(Trace { trace_id: [1; 16], span_id: [2; 8], parent_span_id: Some([3; 8]), flags: 1 }),
+        trace: Some(Trace {
+            trace_id: TraceId::new([1; 16]).expect("an id"),
+            span_id: SpanId::new([2; 8]).expect("an id"),
+            parent_span_id: SpanId::new([3; 8]),
+            flags: 1,
+        }),
         request_id: text("r-1"),
         attributes: Attributes {
             method: text("GeT"),

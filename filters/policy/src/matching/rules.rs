@@ -19,6 +19,11 @@ impl<T> Rules<T> {
         self.rules.iter().find(|(matcher, _)| matcher.matches(request)).map(|(matcher, value)| (matcher, value))
     }
 
+    /// What every rule that matches has for this request, in order: for rules that have conditions of their own besides.
+    pub fn all<'r>(&'r self, request: &'r dyn RequestView) -> impl Iterator<Item = &'r T> {
+        self.rules.iter().filter(move |(matcher, _)| matcher.matches(request)).map(|(_, value)| value)
+    }
+
     /// Whether there are no rules at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -81,6 +86,14 @@ mod tests {
             assert_eq!(rules.first_match(&request).and_then(|(matcher, _)| matcher.template()), template);
         }
         assert_eq!(rules.values().copied().collect::<Vec<_>>(), [Some(0.1), Some(0.2), Some(0.3)]);
+    }
+
+    #[test]
+    fn all_rules_that_match_come_in_order() {
+        let rules = accepted(RULES, rates);
+        let request = Request::to("shop.example.com", "/orders/7");
+        let rates: Vec<_> = rules.all(&request).copied().collect();
+        assert_eq!(rates, [Some(0.2), Some(0.3)]);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use super::Changes;
 use crate::carriers::Carriers;
-use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
+use sluicegate_host::hex;
 use sluicegate_host::{SpanId, TraceId};
 
 pub(super) const HEADER: &str = "request-id";

@@ -182,11 +182,11 @@ pub(crate) mod testing {
     pub(crate) const SPAN: &str = "00f067aa0ba902b7";
 
     pub(crate) fn trace_id(hex: &str) -> TraceId {
-        TraceId::new(crate::hex::decode(hex.as_bytes()).unwrap()).unwrap()
+        TraceId::new(sluicegate_host::hex::decode(hex.as_bytes()).unwrap()).unwrap()
     }
 
     pub(crate) fn span_id(hex: &str) -> SpanId {
-        SpanId::new(crate::hex::decode(hex.as_bytes()).unwrap()).unwrap()
+        SpanId::new(sluicegate_host::hex::decode(hex.as_bytes()).unwrap()).unwrap()
     }
 
     /// What a format reads in these headers, of a gRPC request.

@@ -4,8 +4,8 @@
 use super::Changes;
 use super::b3::trace_id_of;
 use crate::carriers::{Carriers, Field, PlainFields};
-use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
+use sluicegate_host::hex;
 use sluicegate_host::{SpanId, TraceId};
 
 pub(super) struct Names {

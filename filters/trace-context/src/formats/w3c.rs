@@ -2,15 +2,11 @@
 
 use super::Changes;
 use crate::carriers::{Carriers, Field};
-use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
-use sluicegate_host::{SpanId, TraceFlags, TraceId};
+use sluicegate_host::{TraceFlags, Traceparent};
 
-pub(super) const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACEPARENT: &str = Traceparent::HEADER;
 pub(super) const TRACESTATE: &str = "tracestate";
-
-/// The length of version 00, and of the part of later versions that 00 understands.
-const LEN: usize = 55;
 
 pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
     match carriers.traceparent {
@@ -25,49 +21,22 @@ pub(super) fn extract(carriers: &Carriers<'_>) -> Parsed {
 /// A `traceparent` (§3.2). Exact is one that this version could have written: later versions are written down to 00, and
 /// flags that are not defined are zeroed (§3.2.2.5.3).
 fn parse(value: &[u8]) -> Parsed {
-    let Some((remote, flags)) = read(value) else {
+    let Some(traceparent) = Traceparent::parse(value) else {
         return Parsed::Invalid;
     };
-    let exact = value.starts_with(b"00") && TraceFlags::from_byte(flags).byte() == flags;
-    Parsed::Context { remote, exact }
-}
-
-fn read(value: &[u8]) -> Option<(Remote, u8)> {
-    let (known, beyond) = value.split_at_checked(LEN)?;
-    let [version, trace_id, span_id, flags] = split4(known)?;
-    let [version] = hex::decode_lower(version)?;
-    match (version, beyond) {
-        (0xff, _) => return None,
-        (0x00, []) | (0x01..=0xfe, [] | [b'-', ..]) => {}
-        _ => return None,
-    }
-    let [flags] = hex::decode_lower(flags)?;
-    let TraceFlags { sampled, random } = TraceFlags::from_byte(flags);
+    let flags = TraceFlags::from_byte(traceparent.flags);
     let remote = Remote {
-        trace_id: TraceId::new(hex::decode_lower(trace_id)?)?,
-        span_id: Some(SpanId::new(hex::decode_lower(span_id)?)?),
-        sampled: Some(sampled),
+        trace_id: traceparent.trace_id,
+        span_id: Some(traceparent.span_id),
+        sampled: Some(flags.sampled),
         debug: false,
-        random,
+        random: flags.random,
     };
-    Some((remote, flags))
-}
-
-fn split4(value: &[u8]) -> Option<[&[u8]; 4]> {
-    let mut fields = value.split(|byte| *byte == b'-');
-    let four = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
-    fields.next().is_none().then_some(four)
+    Parsed::Context { remote, exact: traceparent.version == 0 && flags.byte() == traceparent.flags }
 }
 
 pub(super) fn inject(context: &Outgoing, out: &mut Changes) {
-    let mut value = Vec::with_capacity(LEN);
-    value.extend_from_slice(b"00-");
-    hex::push(&mut value, context.trace_id.bytes());
-    value.push(b'-');
-    hex::push(&mut value, context.span_id.bytes());
-    value.push(b'-');
-    hex::push(&mut value, &[context.flags.byte()]);
-    out.set(TRACEPARENT, value);
+    out.set(TRACEPARENT, Traceparent::value(context.trace_id, context.span_id, context.flags));
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use super::Changes;
 use crate::carriers::{Carriers, Field};
-use crate::hex;
 use crate::remote::{Outgoing, Parsed, Remote};
+use sluicegate_host::hex;
 use sluicegate_host::{SpanId, TraceId};
 
 pub(super) const HEADER: &str = "x-amzn-trace-id";

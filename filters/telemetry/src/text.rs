@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 /// Text from outside: bytes that should be UTF-8, and may be cut.
 ///
 /// Each sequence of bytes that is not UTF-8 comes out as U+FFFD. A text that is cut ends in `…`, which counts.
@@ -17,8 +19,20 @@ impl<'a> Text<'a> {
     }
 
     /// Whether it is exactly this.
-    pub(super) fn is(self, other: &str) -> bool {
+    pub(crate) fn is(self, other: &str) -> bool {
         self.bytes == other.as_bytes()
+    }
+
+    /// The text in one piece; borrowed where nothing is to be cut or replaced.
+    pub fn whole(self) -> Cow<'a, str> {
+        match std::str::from_utf8(self.bytes) {
+            Ok(whole) if whole.len() <= self.most => Cow::Borrowed(whole),
+            _ => {
+                let mut text = String::new();
+                self.each_piece(&mut |piece| text.push_str(piece));
+                Cow::Owned(text)
+            }
+        }
     }
 
     /// Gives the text in pieces.

@@ -1,7 +1,7 @@
 //! How an exchange ended: its severity, what kind of error it was, and a signature to group errors by.
 //!
 //! ```
-//! use sluicegate_access_log::outcome::{Ending, ErrorKind, Outcome, ResponseFlags, Severity};
+//! use sluicegate_telemetry::outcome::{Ending, ErrorKind, Outcome, ResponseFlags, Severity};
 //! use sluicegate_policy::Direction;
 //!
 //! let outcome = Outcome::of(&Ending {
@@ -22,17 +22,16 @@
 
 mod details;
 mod flags;
-mod grpc;
 mod kind;
 mod severity;
 mod signature;
 
 pub use flags::ResponseFlags;
-pub use grpc::GrpcStatus;
 pub use kind::ErrorKind;
 pub use severity::Severity;
 pub use signature::Signature;
 
+use sluicegate_host::{GrpcStatus, LocalReply};
 use sluicegate_policy::Direction;
 
 /// What is known about an exchange when it is over.
@@ -49,23 +48,10 @@ pub struct Ending<'a> {
     /// Envoy's `response.code_details`; empty where there are none.
     pub code_details: &'a [u8],
     /// The answer, where it was one of our own filters that gave it.
-    pub reply: Option<Reply>,
+    pub reply: Option<LocalReply>,
     /// The response is one that its client ends, and so leaving is no failure: server-sent events, an upgrade, a gRPC
     /// stream. A status of 101 is one anyway.
     pub stream: bool,
-}
-
-/// An answer that one of our own filters gave in the place of the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// The circuit breaker shed the request.
-    BreakerOpen,
-    /// A limit on the rate of requests was reached.
-    RateLimited,
-    /// The request was refused for what it is.
-    Rejected,
-    /// Anything else.
-    Other,
 }
 
 /// What the ending of an exchange means.
@@ -142,12 +128,12 @@ fn kind(ending: &Ending<'_>, response: Response) -> Option<ErrorKind> {
     (found != ErrorKind::ClientGone || !ended_by_its_client).then_some(found)
 }
 
-fn of_reply(reply: Reply) -> ErrorKind {
+fn of_reply(reply: LocalReply) -> ErrorKind {
     match reply {
-        Reply::BreakerOpen => ErrorKind::BreakerOpen,
-        Reply::RateLimited => ErrorKind::RateLimited,
-        Reply::Rejected => ErrorKind::Rejected,
-        Reply::Other => ErrorKind::LocalReply,
+        LocalReply::BreakerOpen => ErrorKind::BreakerOpen,
+        LocalReply::RateLimited => ErrorKind::RateLimited,
+        LocalReply::Rejected => ErrorKind::Rejected,
+        LocalReply::Other => ErrorKind::LocalReply,
     }
 }
 

@@ -1,5 +1,6 @@
 /// A gRPC status code (gRPC, `statuscodes.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum GrpcStatus {
     /// 0.
     Ok,
@@ -64,6 +65,11 @@ impl GrpcStatus {
         usize::try_from(code).ok().and_then(|code| GrpcStatus::ALL.get(code)).copied().unwrap_or(GrpcStatus::Unknown)
     }
 
+    /// The number in `grpc-status`.
+    pub fn code(self) -> u32 {
+        self as u32
+    }
+
     /// The code's name, as OpenTelemetry's `rpc.response.status_code` has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,9 +111,6 @@ impl GrpcStatus {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     #[test]
@@ -137,6 +140,9 @@ mod tests {
         for (code, name, fails) in table {
             let status = GrpcStatus::from_code(code);
             assert_eq!((status.as_str(), status.fails()), (name, fails), "{code}");
+            if (0..17).contains(&code) {
+                assert_eq!(i64::from(status.code()), code);
+            }
         }
     }
 }

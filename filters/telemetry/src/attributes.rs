@@ -1,7 +1,8 @@
 //! The attributes that the schema names.
 
-use super::{SchemaError, Text, Value};
-use crate::outcome::{ErrorKind, ErrorType, GrpcStatus, ResponseFlags, Signature};
+use crate::outcome::{ErrorKind, ErrorType, ResponseFlags, Signature};
+use crate::{Text, Value};
+use sluicegate_host::GrpcStatus;
 use sluicegate_policy::Direction;
 use std::num::NonZeroU16;
 
@@ -181,23 +182,15 @@ impl<'a> Attributes<'a> {
         "sluicegate.schema_error",
     ];
 
-    pub(super) fn check(&self) -> Result<(), SchemaError> {
-        if self.status.is_some_and(|status| !(100..=999).contains(&status)) {
-            return Err(SchemaError::OutOfRange("http.response.status_code"));
-        }
-        match self.sampling_probability {
-            Some(probability) if !probability.is_finite() => {
-                Err(SchemaError::NotFinite("sluicegate.sampling_probability".to_owned()))
-            }
-            Some(probability) if probability <= 0.0 || probability > 1.0 => {
-                Err(SchemaError::OutOfRange("sluicegate.sampling_probability"))
-            }
-            _ => Ok(()),
-        }
+    /// Leaves out what is so most of the time: that the response came from the upstream, at the first attempt.
+    pub fn leave_out_the_obvious(&mut self) {
+        self.code_details = self.code_details.filter(|details| !details.is("via_upstream"));
+        self.attempt_count = self.attempt_count.filter(|count| *count > 1);
+        self.virtual_host_name = None;
     }
 
     /// Gives every attribute that is there, in the order of the schema.
-    pub(super) fn each(&self, give: &mut dyn FnMut(&str, Value<'a>)) {
+    pub fn each(&self, give: &mut dyn FnMut(&str, Value<'a>)) {
         self.http(give);
         self.rpc(give);
         self.envoy(give);

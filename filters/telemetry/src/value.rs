@@ -1,4 +1,4 @@
-use super::Text;
+use crate::Text;
 use crate::outcome::ResponseFlags;
 
 /// The value of an attribute.

@@ -35,7 +35,7 @@ fn detailed(status: u16, details: &'static str) -> Ending<'static> {
     Ending { status: Some(status), code_details: details.as_bytes(), ..ok() }
 }
 
-fn replied(status: u16, reply: Reply) -> Ending<'static> {
+fn replied(status: u16, reply: LocalReply) -> Ending<'static> {
     Ending { status: Some(status), code_details: b"", reply: Some(reply), ..ok() }
 }
 
@@ -233,31 +233,31 @@ fn our_own_replies_count_before_everything() {
     check(&[
         (
             "the breaker shed it",
-            replied(503, Reply::BreakerOpen),
+            replied(503, LocalReply::BreakerOpen),
             Error,
             Some(Kind::BreakerOpen),
             Some(ErrorType::Kind(Kind::BreakerOpen)),
         ),
         (
             "the breaker shed it over gRPC",
-            Ending { grpc_status: Some(14), ..replied(200, Reply::BreakerOpen) },
+            Ending { grpc_status: Some(14), ..replied(200, LocalReply::BreakerOpen) },
             Error,
             Some(Kind::BreakerOpen),
             Some(ErrorType::Kind(Kind::BreakerOpen)),
         ),
-        ("a limit of ours", replied(429, Reply::RateLimited), Warn, Some(Kind::RateLimited), None),
-        ("a request that we refuse", replied(400, Reply::Rejected), Warn, Some(Kind::Rejected), None),
+        ("a limit of ours", replied(429, LocalReply::RateLimited), Warn, Some(Kind::RateLimited), None),
+        ("a request that we refuse", replied(400, LocalReply::Rejected), Warn, Some(Kind::Rejected), None),
         (
             "another answer of ours",
-            replied(500, Reply::Other),
+            replied(500, LocalReply::Other),
             Error,
             Some(Kind::LocalReply),
             Some(ErrorType::Status(500)),
         ),
-        ("an answer of ours that is no error", replied(204, Reply::Other), Info, None, None),
+        ("an answer of ours that is no error", replied(204, LocalReply::Other), Info, None, None),
         (
             "a reply of ours with a flag",
-            Ending { reply: Some(Reply::BreakerOpen), ..flagged(503, "DC") },
+            Ending { reply: Some(LocalReply::BreakerOpen), ..flagged(503, "DC") },
             Error,
             Some(Kind::BreakerOpen),
             Some(ErrorType::Kind(Kind::BreakerOpen)),

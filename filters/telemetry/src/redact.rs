@@ -1,7 +1,7 @@
 //! What must not leak: names and patterns that say that something is a secret, and what is put in its place.
 //!
 //! ```
-//! use sluicegate_access_log::redact::Redactor;
+//! use sluicegate_telemetry::redact::Redactor;
 //! use sluicegate_policy::Document;
 //!
 //! let policy = br#"{ "version": "1.0", "access_log": { "redact": {

@@ -1,7 +1,7 @@
-//! Hex digits of ids, which have a fixed length.
+//! Hex digits of ids, which have a fixed length: for the formats in which ids travel.
 
 /// Exactly `2 × N` hex digits of either case.
-pub(crate) fn decode<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub fn decode<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let (pairs, rest) = digits.as_chunks::<2>();
     if pairs.len() != N || !rest.is_empty() {
         return None;
@@ -14,7 +14,7 @@ pub(crate) fn decode<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 }
 
 /// Exactly `2 × N` hex digits, none of them upper-case: what W3C's `HEXDIGLC` allows.
-pub(crate) fn decode_lower<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub fn decode_lower<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     if digits.iter().any(u8::is_ascii_uppercase) {
         return None;
     }
@@ -22,7 +22,7 @@ pub(crate) fn decode_lower<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 }
 
 /// One to `2 × N` hex digits of either case: leading zeros may have been dropped.
-pub(crate) fn decode_short<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub fn decode_short<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     if digits.is_empty() {
         return None;
     }
@@ -37,7 +37,7 @@ pub(crate) fn decode_short<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 }
 
 /// Appends the bytes as lower-case hex.
-pub(crate) fn push(text: &mut Vec<u8>, bytes: &[u8]) {
+pub fn push(text: &mut Vec<u8>, bytes: &[u8]) {
     let lower = |nibble: u8| match nibble {
         0..=9 => b'0'.wrapping_add(nibble),
         _ => (b'a' - 10).wrapping_add(nibble),
@@ -46,7 +46,7 @@ pub(crate) fn push(text: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The bytes as lower-case hex.
-pub(crate) fn text(bytes: &[u8]) -> Vec<u8> {
+pub fn text(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len().saturating_mul(2));
     push(&mut text, bytes);
     text

@@ -1,0 +1,144 @@
+//! Attributes of the exchange, many in one hostcall.
+//!
+//! A property costs a hostcall, and one more crossing for the memory of its value. So a list of them is compiled, when a
+//! filter is configured, into one expression of the Common Expression Language that the proxy evaluates to a list
+//! (Envoy's foreign functions `expr_create` and `expr_evaluate`). An attribute that is absent would fail the whole
+//! expression; each is guarded, and reads as empty then. A proxy without these functions is asked for one property after
+//! the other.
+
+use crate::{HeaderMap, Host, HostError};
+use std::fmt::Write;
+
+/// An attribute to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// One of the proxy's, the parts of its name joined by a dot: `response.code`.
+    Proxy(&'static str),
+    /// What a plugin of this product, or this one, left in the exchange's filter state.
+    FilterState(&'static str),
+}
+
+/// Attributes that are read together; see [`crate::Vm::attribute_list`]. It ends with the root context that made it.
+#[derive(Clone, Debug)]
+pub struct AttributeList {
+    attributes: &'static [Attribute],
+    expression: Option<Vec<u8>>,
+}
+
+impl AttributeList {
+    pub(crate) fn compile(host: &dyn Host, attributes: &'static [Attribute]) -> AttributeList {
+        let expression = host.call_foreign("expr_create", expression(attributes).as_bytes()).ok();
+        AttributeList { attributes, expression }
+    }
+
+    pub(crate) fn read(&self, host: &dyn Host) -> AttributeValues {
+        let together = |expression: &Vec<u8>| host.call_foreign("expr_evaluate", expression).ok();
+        match self.expression.as_ref().and_then(together) {
+            Some(list) => AttributeValues(HeaderMap::from_serialized(list)),
+            None => AttributeValues(self.one_by_one(host)),
+        }
+    }
+
+    fn one_by_one(&self, host: &dyn Host) -> HeaderMap {
+        let value = |attribute: &Attribute| -> Result<Option<Vec<u8>>, HostError> {
+            match attribute {
+                Attribute::Proxy(name) => host.property(&name.replace('.', "\0")),
+                Attribute::FilterState(name) => host.property(name),
+            }
+        };
+        let pairs: Vec<_> = self
+            .attributes
+            .iter()
+            .map(|attribute| (value(attribute).ok().flatten().unwrap_or_default(), Vec::new()))
+            .collect();
+        HeaderMap::from_pairs(&pairs)
+    }
+}
+
+fn expression(attributes: &[Attribute]) -> String {
+    let mut expression = String::from("[");
+    for (number, attribute) in attributes.iter().enumerate() {
+        let separator = if number == 0 { "" } else { ", " };
+        // A String takes all that is written.
+        _ = match attribute {
+            Attribute::Proxy(name) => write!(expression, "{separator}has({name}) ? {name} : ''"),
+            Attribute::FilterState(name) => {
+                write!(expression, "{separator}'wasm.{name}' in filter_state ? filter_state['wasm.{name}'] : ''")
+            }
+        };
+    }
+    expression.push(']');
+    expression
+}
+
+/// The values of a list of attributes.
+pub struct AttributeValues(HeaderMap);
+
+impl AttributeValues {
+    /// The values, in the order of the list, each to be taken as what it is.
+    pub fn take(&self) -> TakeAttributes<'_> {
+        // The proxy hands a list over like headers that have names alone.
+        TakeAttributes(self.0.iter())
+    }
+}
+
+/// Gives one value after the other. After the last, all are absent.
+pub struct TakeAttributes<'v>(crate::headers::Iter<'v>);
+
+impl<'v> TakeAttributes<'v> {
+    /// The next value as bytes; `None` where it is absent or empty.
+    pub fn bytes(&mut self) -> Option<&'v [u8]> {
+        self.0.next().map(|(value, _)| value).filter(|value| !value.is_empty())
+    }
+
+    /// The next value as a number; durations and times are in nanoseconds.
+    pub fn integer(&mut self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.bytes()?.try_into().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double::Double;
+
+    const LIST: [Attribute; 4] = [
+        Attribute::Proxy("response.code"),
+        Attribute::Proxy("response.code_details"),
+        Attribute::FilterState("left"),
+        Attribute::Proxy("upstream.address"),
+    ];
+
+    #[test]
+    fn every_attribute_is_guarded_in_the_expression() {
+        assert_eq!(
+            expression(&LIST[1..3]),
+            "[has(response.code_details) ? response.code_details : '', \
+             'wasm.left' in filter_state ? filter_state['wasm.left'] : '']"
+        );
+    }
+
+    #[test]
+    fn a_proxy_without_expressions_is_asked_one_by_one() {
+        let proxy = Double::new();
+        proxy.set("response\0code", 503i64.to_le_bytes());
+        proxy.set("upstream\0address", *b"10.0.0.7");
+        proxy.set_property("left", b"\xff").unwrap();
+        let list = AttributeList::compile(proxy, &LIST);
+        let values = list.read(proxy);
+        let mut values = values.take();
+        assert_eq!((values.integer(), values.bytes()), (Some(503), None));
+        assert_eq!(
+            (values.bytes(), values.bytes(), values.bytes()),
+            (Some(&b"\xff"[..]), Some(&b"10.0.0.7"[..]), None)
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_is_none() {
+        let proxy = Double::new();
+        proxy.set("response\0code", *b"503");
+        let values = AttributeList::compile(proxy, &LIST).read(proxy);
+        assert_eq!(values.take().integer(), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! What the proxy tells of an exchange when it is over: first what decides whether anything is said of it at all, then
+//! the rest. Two hostcalls in all.
+
+use crate::outcome::{Ending, ResponseFlags};
+use crate::{Attributes, Text, protocol};
+use sluicegate_host::{Attribute, AttributeList, AttributeValues, Exchange, LocalReply, PARENT_SPAN_HANDED_OVER, Vm};
+use sluicegate_policy::Direction;
+
+/// The lists of attributes, compiled when the filter is configured.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    ended: AttributeList,
+    details: AttributeList,
+}
+
+const ENDED: [Attribute; 7] = [
+    Attribute::Proxy("response.code"),
+    Attribute::Proxy("response.grpc_status"),
+    Attribute::Proxy("response.flags"),
+    Attribute::Proxy("response.code_details"),
+    Attribute::Proxy("request.time"),
+    Attribute::Proxy("request.duration"),
+    Attribute::Proxy("xds.route_name"),
+];
+
+const DETAILS: [Attribute; 11] = [
+    Attribute::Proxy("request.protocol"),
+    Attribute::Proxy("request.total_size"),
+    Attribute::Proxy("response.total_size"),
+    Attribute::Proxy("response.backend_latency"),
+    Attribute::Proxy("source.address"),
+    Attribute::Proxy("xds.virtual_host_name"),
+    Attribute::Proxy("xds.cluster_name"),
+    Attribute::Proxy("upstream.address"),
+    Attribute::Proxy("upstream.request_attempt_count"),
+    Attribute::Proxy("upstream.transport_failure_reason"),
+    PARENT_SPAN_HANDED_OVER,
+];
+
+impl Readings {
+    /// For a filter that is being configured.
+    pub fn new(vm: &Vm) -> Readings {
+        Readings { ended: vm.attribute_list(&ENDED), details: vm.attribute_list(&DETAILS) }
+    }
+
+    /// How it ended, for [`Ended::read`].
+    pub fn ended(&self, exchange: &Exchange) -> AttributeValues {
+        exchange.attributes(&self.ended)
+    }
+
+    /// The rest, for [`Details::read`].
+    pub fn details(&self, exchange: &Exchange) -> AttributeValues {
+        exchange.attributes(&self.details)
+    }
+}
+
+/// How an exchange ended, and how long it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'v> {
+    /// The HTTP status that was sent downstream.
+    pub status: Option<u16>,
+    /// `grpc-status`, where the exchange was gRPC.
+    pub grpc_status: Option<i64>,
+    /// Envoy's response flags.
+    pub flags: ResponseFlags,
+    /// Envoy's response code details; empty where there are none.
+    pub code_details: &'v [u8],
+    /// When the request began, in nanoseconds since the Unix epoch.
+    pub started: u64,
+    /// From the request's first byte to the end, in nanoseconds.
+    pub duration: Option<u64>,
+    /// From the request's first byte to the response's headers, in nanoseconds.
+    pub time_to_response_headers: Option<u64>,
+    /// Envoy's name of the route.
+    pub route_name: Option<&'v [u8]>,
+    /// The answer of one of our own filters.
+    pub reply: Option<LocalReply>,
+}
+
+impl<'v> Ended<'v> {
+    /// Takes the values of [`Readings::ended`]. A hostcall more only for an error that nothing else explains: then one of
+    /// our own filters may have answered.
+    pub fn read(values: &'v AttributeValues, exchange: &Exchange) -> Ended<'v> {
+        let mut values = values.take();
+        let status = values.integer().and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
+        // Envoy makes one of the HTTP status where there is none.
+        let grpc_status = values.integer().filter(|_| exchange.is_grpc());
+        let flags = ResponseFlags::from_bits(values.integer().map_or(0, i64::cast_unsigned));
+        let code_details = values.bytes().unwrap_or_default();
+        let started = unsigned(values.integer()).unwrap_or_default();
+        let duration = unsigned(values.integer());
+        let route_name = values.bytes();
+        let response_started = exchange.facts.response_started;
+        // Our own reply has neither details nor flags.
+        let unexplained = status.is_some() && flags.is_empty() && code_details.is_empty();
+        Ended {
+            status,
+            grpc_status,
+            flags,
+            code_details,
+            started,
+            duration,
+            time_to_response_headers: response_started.map(|at| at.saturating_sub(started)),
+            route_name,
+            reply: if unexplained { exchange.local_reply() } else { exchange.facts.reply },
+        }
+    }
+
+    /// As [`crate::outcome::Outcome::of`] takes it. `stream` says that the response is one that its client ends.
+    pub fn ending(&self, direction: Direction, stream: bool) -> Ending<'v> {
+        Ending {
+            direction,
+            status: self.status,
+            grpc_status: self.grpc_status,
+            flags: self.flags,
+            code_details: self.code_details,
+            reply: self.reply,
+            stream,
+        }
+    }
+
+    /// How long its caller waited for the response to begin, in nanoseconds: to its headers, or to the end where none
+    /// came. What a stream is to be judged by.
+    pub fn latency(&self) -> Option<u64> {
+        self.time_to_response_headers.or(self.duration)
+    }
+}
+
+/// What there is to say besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Details<'v> {
+    protocol: Option<&'v [u8]>,
+    request_size: Option<u64>,
+    response_size: Option<u64>,
+    upstream_duration: Option<u64>,
+    /// Address and port.
+    client: Option<&'v [u8]>,
+    virtual_host_name: Option<&'v [u8]>,
+    upstream_cluster: Option<&'v [u8]>,
+    upstream_address: Option<&'v [u8]>,
+    attempt_count: Option<u32>,
+    transport_failure_reason: Option<&'v [u8]>,
+    /// The caller's span, as another plugin handed it over.
+    pub parent_span: Option<&'v [u8]>,
+}
+
+impl<'v> Details<'v> {
+    /// Takes the values of [`Readings::details`].
+    pub fn read(values: &'v AttributeValues) -> Details<'v> {
+        let mut values = values.take();
+        Details {
+            protocol: values.bytes(),
+            request_size: unsigned(values.integer()),
+            response_size: unsigned(values.integer()),
+            upstream_duration: unsigned(values.integer()),
+            client: values.bytes(),
+            virtual_host_name: values.bytes(),
+            upstream_cluster: values.bytes(),
+            upstream_address: values.bytes(),
+            attempt_count: unsigned(values.integer()).map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+            transport_failure_reason: values.bytes(),
+            parent_span: values.bytes(),
+        }
+    }
+
+    /// The client's address without its port.
+    pub fn client_address(&self) -> Option<&'v str> {
+        let text = std::str::from_utf8(self.client?).ok()?;
+        match text.parse::<std::net::SocketAddr>() {
+            Ok(_) => text.rsplit_once(':').map(|(host, _)| host.trim_start_matches('[').trim_end_matches(']')),
+            // An address of another kind: a path, or one that Envoy made up.
+            Err(_) => Some(text),
+        }
+    }
+
+    /// Fills in what stands here and in `ended`.
+    pub fn fill<'a>(&self, ended: &Ended<'a>, attributes: &mut Attributes<'a>)
+    where
+        'v: 'a,
+    {
+        if let Some((name, version)) = self.protocol.and_then(protocol) {
+            attributes.protocol_name = Some(name.into());
+            attributes.protocol_version = Some(version.into());
+        }
+        attributes.status = ended.status.filter(|status| (100..=999).contains(status));
+        attributes.flags = ended.flags;
+        attributes.code_details = text(Some(ended.code_details).filter(|details| !details.is_empty()));
+        attributes.route_name = text(ended.route_name);
+        attributes.duration = ended.duration;
+        attributes.time_to_response_headers = ended.time_to_response_headers;
+        attributes.upstream_duration = self.upstream_duration;
+        attributes.request_size = self.request_size;
+        attributes.response_size = self.response_size;
+        attributes.virtual_host_name = text(self.virtual_host_name);
+        attributes.upstream_cluster = text(self.upstream_cluster);
+        attributes.upstream_address = text(self.upstream_address);
+        attributes.attempt_count = self.attempt_count;
+        attributes.transport_failure_reason = text(self.transport_failure_reason);
+    }
+}
+
+fn text(bytes: Option<&[u8]>) -> Option<Text<'_>> {
+    bytes.map(Text::from)
+}
+
+fn unsigned(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
+}
