@@ -39,6 +39,8 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Burst {
     limit: Limit,
     keys: BTreeMap<Key, Window>,
+    /// The second in which room was made last.
+    swept: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +55,7 @@ struct Window {
 
 impl Burst {
     pub(crate) fn new(limit: Limit) -> Burst {
-        Burst { limit, keys: BTreeMap::new() }
+        Burst { limit, keys: BTreeMap::new(), swept: 0 }
     }
 
     /// Whether a record at this time, in nanoseconds since the Unix epoch, passes: then how many of its key were held back
@@ -75,12 +77,16 @@ impl Burst {
         None
     }
 
-    /// The key, or the common one where there is no place for it: keys that were quiet make room.
+    /// The key, or the common one where there is no place for it. Keys that were quiet make room, which is looked for once
+    /// a second.
     fn place(&mut self, key: Key, second: u64) -> Key {
         if self.keys.len() < MAX_KEYS || self.keys.contains_key(&key) {
             return key;
         }
-        self.keys.retain(|_, window| window.second == second || window.suppressed > 0);
+        if self.swept != second {
+            self.swept = second;
+            self.keys.retain(|_, window| window.second == second || window.suppressed > 0);
+        }
         if self.keys.len() < MAX_KEYS { key } else { Key::REST }
     }
 }

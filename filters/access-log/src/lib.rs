@@ -11,7 +11,7 @@
 //! proxy.set("response\0code_details", *b"via_upstream");
 //! running.request(&[(":method", "GET"), (":path", "/cart?token=s3cr3t")]);
 //!
-//! let line = String::from_utf8(proxy.get("access_log").unwrap()).unwrap();
+//! let line = String::from_utf8(proxy.take("access_log").unwrap()).unwrap();
 //! assert!(line.contains(r#""severity_text":"ERROR""#));
 //! assert!(line.contains(r#""url.query":"token=[redacted]""#));
 //! assert!(line.contains(r#""sluicegate.error.kind":"upstream_5xx""#));
@@ -32,6 +32,8 @@ mod custom;
 mod keep;
 mod policy;
 mod profile;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod properties;
 pub mod record;
 mod sinks;
 

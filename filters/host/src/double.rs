@@ -125,9 +125,9 @@ impl Double {
         self.state.borrow_mut().properties.insert(property.to_owned(), value.into());
     }
 
-    /// A property, or what a filter left in filter state.
-    pub fn get(&self, property: &str) -> Option<Vec<u8>> {
-        self.state.borrow().properties.get(property).cloned()
+    /// Takes a property away, or what a filter left in filter state.
+    pub fn take(&self, property: &str) -> Option<Vec<u8>> {
+        self.state.borrow_mut().properties.remove(property)
     }
 
     /// Sets an environment variable of the VM.
