@@ -37,9 +37,9 @@ fn crossings(log: &str) -> Crossings {
 }
 
 async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
+    let policy = json!({"version": "1.0", "trace": trace});
     let stage =
-        Stage::set(|shipped| shipped.policy(&json!({"version": "1.0", "trace": trace})).concurrency(1).wasm_trace())
-            .await;
+        Stage::set(|shipped| shipped.only("trace_context").unwrap().policy(&policy).concurrency(1).wasm_trace()).await;
     // The first request of a worker finds out what every later one knows.
     for _ in 0..2 {
         let before = stage.envoy.log().unwrap().len();
@@ -65,6 +65,7 @@ const CALLBACKS: [&str; 4] =
 const READ: &str = "env.proxy_get_header_map_pairs";
 const WRITE: &str = "env.proxy_replace_header_map_value";
 const PROPERTY: &str = "env.proxy_get_property";
+const HAND_OVER: &str = "env.proxy_set_property";
 const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
 
 #[tokio::test]
@@ -77,7 +78,8 @@ async fn a_request_with_context_and_request_id_takes_four_callbacks_and_two_host
     assert_eq!(forward.hostcalls, [READ, WRITE]);
     let participate = cost(json!({"mode": "participate"}), &headers).await;
     assert_eq!(participate.callbacks, CALLBACKS);
-    assert_eq!(participate.hostcalls, [READ, WRITE, WRITE]);
+    // The caller's span is handed over to other plugins.
+    assert_eq!(participate.hostcalls, [READ, HAND_OVER, WRITE, WRITE]);
 }
 
 #[tokio::test]

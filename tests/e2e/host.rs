@@ -8,10 +8,12 @@ use sluicegate_tests::shipped;
 
 use crate::stage::{PATIENCE, Stage};
 
+/// The probe in the place of the trace-context filter, and alone.
 async fn probe(change: impl FnOnce(Bootstrap) -> Bootstrap) -> Stage {
     Stage::set(|bootstrap| {
         let module = shipped::plugin("probe").unwrap();
-        change(bootstrap.module(&module).policy(&json!({"version": "1.0"})))
+        let bootstrap = bootstrap.only("trace_context").unwrap().module("trace_context", &module).unwrap();
+        change(bootstrap.policy(&json!({"version": "1.0"})))
     })
     .await
 }
@@ -73,7 +75,7 @@ async fn every_worker_counts_in_the_same_shared_data_and_a_new_policy_goes_on_co
         assert_eq!(answer(&reply), count.to_string());
     }
     stage.envoy.swap_policy(&json!({"version": "1.0", "service": {"name": "other"}})).unwrap();
-    stage.envoy.wait_for_swaps(2, 0, PATIENCE).await.unwrap();
+    stage.envoy.wait_for_swaps("trace_context", 2, 0, PATIENCE).await.unwrap();
     assert_eq!(answer(&stage.send(&ask("shared"), Protocol::Http1).await), "7");
 }
 

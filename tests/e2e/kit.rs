@@ -1,5 +1,6 @@
 //! The kit itself: what the other tests rely on when they say that Envoy did, or did not do, something.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -69,12 +70,104 @@ async fn a_balanced_listener_reaches_every_worker() {
 async fn a_rejected_policy_leaves_the_old_one_in_force() {
     let upstream = Upstream::start().await.unwrap();
     let envoy = Bootstrap::shipped().unwrap().upstream(upstream.address()).start().await.unwrap();
-    envoy.wait_for_swaps(1, 0, PATIENCE).await.unwrap();
+    envoy.wait_for_swaps("trace_context", 1, 0, PATIENCE).await.unwrap();
     envoy.swap_policy(&rejected_policy()).unwrap();
-    envoy.wait_for_swaps(1, 1, PATIENCE).await.unwrap();
+    envoy.wait_for_swaps("trace_context", 1, 1, PATIENCE).await.unwrap();
     assert_eq!(Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap().status, 200);
     envoy.swap_policy(&json!({"version": "1.0"})).unwrap();
-    envoy.wait_for_swaps(2, 1, PATIENCE).await.unwrap();
+    envoy.wait_for_swaps("trace_context", 2, 1, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_plugin_takes_or_rejects_a_policy_on_its_own() {
+    let envoy = Bootstrap::shipped().unwrap().start().await.unwrap();
+    assert_eq!(envoy.plugins().collect::<Vec<_>>(), ["trace_context", "access_log"]);
+    let policies = [
+        (json!({"version": "1.0"}), (2, 0), (2, 0)),
+        (rejected_policy(), (2, 1), (3, 0)),
+        (json!({"version": "1.0", "access_log": {"enabled": "INVALID"}}), (3, 1), (3, 1)),
+    ];
+    for plugin in envoy.plugins() {
+        envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await.unwrap();
+    }
+    for (policy, of_trace_context, of_access_log) in policies {
+        envoy.swap_policy(&policy).unwrap();
+        for (plugin, (successes, rejections)) in [("trace_context", of_trace_context), ("access_log", of_access_log)] {
+            envoy.wait_for_swaps(plugin, successes, rejections, PATIENCE).await.unwrap();
+            assert_eq!(envoy.swapped(plugin).await.unwrap(), (successes, rejections), "{plugin}: {policy}");
+        }
+    }
+    assert!(envoy.swapped("sampler").await.is_err());
+    assert!(envoy.swap_discovery("sampler", "").is_err());
+}
+
+#[tokio::test]
+async fn a_plugin_runs_alone_when_a_test_is_about_it_only() {
+    let upstream = Upstream::start().await.unwrap();
+    for (plugin, traces, logs) in [("trace_context", true, 0), ("access_log", false, 1)] {
+        let bootstrap = Bootstrap::shipped().unwrap().only(plugin).unwrap().upstream(upstream.address());
+        let envoy = bootstrap.start().await.unwrap();
+        assert_eq!(envoy.plugins().collect::<Vec<_>>(), [plugin]);
+        let reply = Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap();
+        assert_eq!(reply.seen().unwrap().header("traceparent").is_some(), traces, "{plugin}");
+        let lines = envoy.wait_for_access_log(logs, PATIENCE).await.unwrap();
+        assert_eq!(lines.len(), logs, "{plugin}: {lines:?}");
+    }
+    let shipped = || Bootstrap::shipped().unwrap();
+    assert!(shipped().only("sampler").is_err());
+    assert!(shipped().module("sampler", Path::new("sampler.wasm")).is_err());
+    assert!(shipped().edit_plugin("sampler", |_| ()).is_err());
+}
+
+#[tokio::test]
+async fn the_access_log_has_a_line_of_json_per_request_and_nothing_for_what_is_not_kept() {
+    let upstream = Upstream::start().await.unwrap();
+    let quiet = json!({"version": "1.0", "access_log": {"enabled": false}});
+    let bootstrap = Bootstrap::shipped().unwrap().upstream(upstream.address()).policy(&quiet).concurrency(1);
+    let envoy = bootstrap.start().await.unwrap();
+    let send = async || Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap();
+    for _ in 0..3 {
+        send().await;
+    }
+    assert_eq!(envoy.access_log().unwrap(), "");
+    envoy.swap_policy(&json!({"version": "1.0"})).unwrap();
+    // The worker follows the main thread. What the first three requests left, if anything, stands before the next line.
+    let mut sent = 0;
+    while envoy.wait_for_access_log(1, Duration::from_millis(50)).await.is_err() {
+        sent += 1;
+        assert!(sent < 200, "no line");
+        send().await;
+    }
+    let before = envoy.access_log().unwrap().lines().count();
+    for _ in 0..3 {
+        send().await;
+    }
+    let lines = envoy.wait_for_access_log(before + 3, PATIENCE).await.unwrap();
+    assert_eq!(lines.len(), before + 3);
+    for line in &lines {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(record.is_object(), "{line}");
+    }
+    let error = envoy.wait_for_access_log(before + 4, Duration::ZERO).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{} lines of {}", before + 3, before + 4)), "{error}");
+    assert!(error.ends_with(lines.last().unwrap().as_str()), "{error}");
+}
+
+#[tokio::test]
+async fn every_listener_prints_into_the_same_access_log() {
+    let upstream = Upstream::start().await.unwrap();
+    let bootstrap = Bootstrap::shipped().unwrap().upstream(upstream.address()).edit(|config| {
+        let listeners = config.pointer_mut("/static_resources/listeners").unwrap().as_array_mut().unwrap();
+        let mut other = listeners[0].clone();
+        other["name"] = json!("other");
+        listeners.push(other);
+    });
+    let envoy = bootstrap.start().await.unwrap();
+    for listener in ["ingress", "other"] {
+        Request::get("/").send(envoy.listener(listener).unwrap(), Protocol::Http1).await.unwrap();
+    }
+    // Long before Envoy would print by default.
+    assert_eq!(envoy.wait_for_access_log(2, Duration::from_secs(5)).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The files that users copy: that Envoy takes them, and that they agree with each other.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -30,23 +31,20 @@ fn connection_manager(config: &Value) -> &Value {
     at(config, "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config")
 }
 
-fn discovery_path(config: &Value) -> &str {
+/// The plugins of a configuration, in the order of its filters: their names and the files they are discovered from.
+fn plugins(config: &Value) -> Vec<(&str, &str)> {
     let filters = list(connection_manager(config), "/http_filters").iter();
-    let mut paths =
-        filters.filter_map(|filter| filter.pointer("/config_discovery/config_source/path_config_source/path"));
-    paths.next().and_then(Value::as_str).unwrap()
+    let discovered = filters.filter(|filter| filter.get("config_discovery").is_some());
+    discovered
+        .map(|filter| (text(filter, "/name"), text(filter, "/config_discovery/config_source/path_config_source/path")))
+        .collect()
 }
 
-/// The policy inside an Envoy discovery file.
-fn discovered_policy(path: &str) -> Value {
-    let file = shipped::yaml(path).unwrap();
-    at(&file, "/resources/0/typed_config/config/configuration/value").clone()
-}
-
-#[test]
-fn every_yaml_file_parses() {
-    let mut folders = vec![shipped::root().unwrap().join("envoy")];
-    let mut files = 0;
+/// Every YAML file of `envoy/`, by its path from the root of the repository, with its documents.
+fn yaml_files() -> Vec<(String, Vec<Value>)> {
+    let root = shipped::root().unwrap();
+    let mut folders = vec![root.join("envoy")];
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -54,12 +52,27 @@ fn every_yaml_file_parses() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {
                 let documents = shipped::yaml_documents(&path).unwrap();
-                assert!(documents.iter().all(Value::is_object) && !documents.is_empty(), "{}", path.display());
-                files += 1;
+                files.push((path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), documents));
             }
         }
     }
-    assert!(files > 5, "only {files} YAML files in envoy/");
+    files
+}
+
+/// The resource of this kind in a file for Istio.
+fn resource(path: &str, kind: &str) -> Value {
+    let documents = shipped::yaml_documents(path).unwrap();
+    let mut matching = documents.into_iter().filter(|document| document["kind"] == kind);
+    matching.next().unwrap_or_else(|| panic!("no {kind} in {path}"))
+}
+
+#[test]
+fn every_yaml_file_parses() {
+    let files = yaml_files();
+    for (path, documents) in &files {
+        assert!(documents.iter().all(Value::is_object) && !documents.is_empty(), "{path}");
+    }
+    assert!(files.len() > 5, "only {} YAML files in envoy/", files.len());
 }
 
 #[test]
@@ -81,7 +94,7 @@ fn envoy_rejects_a_configuration_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_filter_takes_the_discovery_files_as_they_are() {
+async fn the_filters_take_the_discovery_files_as_they_are() {
     for config in ["envoy/envoy.yaml", "envoy/observe.yaml"] {
         let upstream = Upstream::start().await.unwrap();
         let bootstrap = Bootstrap::read(config).unwrap().upstream(upstream.address());
@@ -89,14 +102,15 @@ async fn the_filter_takes_the_discovery_files_as_they_are() {
         let bootstrap = bootstrap.argument("--reject-unknown-dynamic-fields").policy(&json!({"version": "1.0"}));
         let envoy = bootstrap.start().await.unwrap();
 
-        let discovery = discovery_path(&shipped::yaml(config).unwrap()).to_owned();
-        let module = shipped::plugin("trace_context").unwrap();
-        let shipped = shipped::text(&discovery).unwrap();
-        let local = shipped.replace("target/plugins/trace_context.wasm", module.to_str().unwrap());
-        assert_ne!(shipped, local, "{discovery} does not name the module that scripts/build makes");
-        envoy.swap_discovery(&local).unwrap();
-        envoy.wait_for_swaps(2, 0, PATIENCE).await.unwrap();
-        assert_eq!(envoy.swapped().await.unwrap(), (2, 0), "{}", envoy.log().unwrap());
+        for (plugin, discovery) in plugins(&shipped::yaml(config).unwrap()) {
+            let module = shipped::plugin(plugin).unwrap();
+            let shipped = shipped::text(discovery).unwrap();
+            let local = shipped.replace(&format!("target/plugins/{plugin}.wasm"), module.to_str().unwrap());
+            assert_ne!(shipped, local, "{discovery} does not name the module that scripts/build makes");
+            envoy.swap_discovery(plugin, &local).unwrap();
+            envoy.wait_for_swaps(plugin, 2, 0, PATIENCE).await.unwrap();
+            assert_eq!(envoy.swapped(plugin).await.unwrap(), (2, 0), "{}", envoy.log().unwrap());
+        }
         assert_eq!(Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap().status, 200);
     }
 }
@@ -104,22 +118,82 @@ async fn the_filter_takes_the_discovery_files_as_they_are() {
 #[test]
 fn the_example_policy_is_the_same_everywhere() {
     let policy = shipped::yaml("envoy/policy.yaml").unwrap();
-    assert_eq!(discovered_policy("envoy/ecds/trace-context.yaml"), policy);
-    assert_eq!(shipped::yaml("envoy/istio/trace-context.yaml").unwrap()["spec"]["pluginConfig"], policy);
-
-    let mut observing = policy;
+    let mut observing = policy.clone();
     observing["trace"]["mode"] = json!("observe");
-    assert_eq!(discovered_policy("envoy/ecds/observe.yaml"), observing);
+    let observe = shipped::yaml("envoy/observe.yaml").unwrap();
+    let observers: Vec<_> = plugins(&observe).into_iter().map(|(_, path)| path).collect();
+
+    let mut carriers = Vec::new();
+    for (path, documents) in yaml_files() {
+        for document in documents {
+            let carried = match document["kind"] == "WasmPlugin" {
+                true => Some(at(&document, "/spec/pluginConfig")),
+                false => document.pointer("/resources/0/typed_config/config/configuration/value"),
+            };
+            if let Some(carried) = carried {
+                let expected = if observers.contains(&path.as_str()) { &observing } else { &policy };
+                assert_eq!(carried, expected, "{path}");
+                carriers.push(path.clone());
+            }
+        }
+    }
+    carriers.sort();
+    let all = [
+        "envoy/ecds/access-log.yaml",
+        "envoy/ecds/observe-access-log.yaml",
+        "envoy/ecds/observe.yaml",
+        "envoy/ecds/trace-context.yaml",
+        "envoy/istio/access-log.yaml",
+        "envoy/istio/trace-context.yaml",
+    ];
+    assert_eq!(carriers, all);
 }
 
 #[test]
-fn the_two_discovery_files_differ_in_the_policy_alone() {
+fn both_configurations_have_the_same_plugins_but_for_the_policy() {
     let without_policy = |path: &str| {
         let mut file = shipped::yaml(path).unwrap();
         file["resources"][0]["typed_config"]["config"]["configuration"] = Value::Null;
         file
     };
-    assert_eq!(without_policy("envoy/ecds/observe.yaml"), without_policy("envoy/ecds/trace-context.yaml"));
+    let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
+    let [envoy, observe] = [plugins(&envoy), plugins(&observe)];
+    assert_eq!(envoy.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["trace_context", "access_log"]);
+    assert_eq!(envoy.len(), observe.len());
+    for ((name, path), (observing_name, observing_path)) in envoy.into_iter().zip(observe) {
+        assert_eq!(name, observing_name);
+        assert_eq!(without_policy(path), without_policy(observing_path), "{path}, {observing_path}");
+    }
+}
+
+#[test]
+fn a_plugin_goes_by_one_name_everywhere() {
+    for config in ["envoy/envoy.yaml", "envoy/observe.yaml"] {
+        for (plugin, path) in plugins(&shipped::yaml(config).unwrap()) {
+            let discovery = shipped::yaml(path).unwrap();
+            let resource = at(&discovery, "/resources/0");
+            let module = text(resource, "/typed_config/config/vm_config/code/local/filename");
+            assert_eq!(module, format!("target/plugins/{plugin}.wasm"), "{path}");
+            for name in ["/name", "/typed_config/config/name", "/typed_config/config/root_id"] {
+                assert_eq!(text(resource, name), plugin, "{path} {name}");
+            }
+            // What says how to change the policy speaks of this file and this plugin.
+            let comments = shipped::text(path).unwrap();
+            let file = Path::new(path).file_name().unwrap().to_str().unwrap();
+            assert!(comments.contains(&format!("mv new.yaml {file}\n")), "{path}");
+            assert!(comments.contains(&format!("http_filter.{plugin}.update_rejected")), "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_access_logger_is_the_same_everywhere() {
+    let patch = &resource("envoy/istio/access-log.yaml", "EnvoyFilter")["spec"]["configPatches"][0]["patch"];
+    let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
+    let loggers = list(connection_manager(&envoy), "/access_log");
+    assert_eq!(loggers.len(), 1);
+    assert_eq!(list(connection_manager(&observe), "/access_log"), loggers);
+    assert_eq!(list(patch, "/value/typed_config/access_log"), loggers);
 }
 
 #[test]
@@ -142,6 +216,33 @@ fn the_stats_tags_are_the_same_everywhere() {
 }
 
 #[test]
+fn every_stats_tag_takes_the_label_of_its_name() {
+    let config = shipped::yaml("envoy/envoy.yaml").unwrap();
+    let tags = list(&config, "/stats_config/stats_tags");
+    for label in ["format", "signal", "reason", "severity", "code"] {
+        let of_label: Vec<_> = tags.iter().filter(|tag| tag["tag_name"] == label).collect();
+        let regex = format!(r"^wasmcustom\.sluicegate_.*?(\.{label}=(.+?))(?:\.\w+=|$)");
+        assert_eq!(of_label, [&json!({"tag_name": label, "regex": regex})]);
+    }
+}
+
+#[tokio::test]
+async fn every_label_of_a_metric_shows_as_a_label() {
+    let envoy = Bootstrap::shipped().unwrap().start().await.unwrap();
+    for plugin in envoy.plugins() {
+        envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await.unwrap();
+    }
+    let text = envoy.admin_get("/stats?filter=wasmcustom.sluicegate_").await.unwrap();
+    assert!(text.contains('='), "no metric has a label:\n{text}");
+    // wasmcustom.sluicegate_<what>.<label>=<value>…: a label that no tag takes out would be left in the name.
+    let metrics: BTreeSet<_> = text.lines().map(|line| line.split(['.', ':']).nth(1).unwrap()).collect();
+    let stats = envoy.stats().await.unwrap();
+    let shown: BTreeSet<_> = stats.0.iter().map(|series| series.name.as_str()).collect();
+    let shown: BTreeSet<_> = shown.into_iter().filter(|name| name.starts_with("sluicegate_")).collect();
+    assert_eq!(shown, metrics);
+}
+
+#[test]
 fn compose_runs_the_configuration_as_it_is() {
     let compose = shipped::yaml("envoy/docker-compose.yaml").unwrap();
     let config = shipped::yaml("envoy/envoy.yaml").unwrap();
@@ -160,13 +261,19 @@ fn compose_runs_the_configuration_as_it_is() {
         }
         mounted.push(target.strip_prefix(workdir).unwrap().trim_start_matches('/').to_owned());
     }
-    let discovery = discovery_path(&config);
-    let resources = shipped::yaml(discovery).unwrap();
-    let module = text(&resources, "/resources/0/typed_config/config/vm_config/code/local/filename");
     let command = list(&compose, "/services/envoy/command");
     assert!(command.contains(&json!("envoy/envoy.yaml")));
-    for read in ["envoy/envoy.yaml", discovery, module] {
-        assert!(mounted.iter().any(|folder| Path::new(read).starts_with(folder)), "{read} is not mounted: {mounted:?}");
+    let mut read = vec!["envoy/envoy.yaml".to_owned()];
+    for (_, discovery) in plugins(&config) {
+        let resources = shipped::yaml(discovery).unwrap();
+        let module = text(&resources, "/resources/0/typed_config/config/vm_config/code/local/filename");
+        read.extend([discovery.to_owned(), module.to_owned()]);
+    }
+    for read in read {
+        assert!(
+            mounted.iter().any(|folder| Path::new(&read).starts_with(folder)),
+            "{read} is not mounted: {mounted:?}"
+        );
     }
 
     // The two containers share the network of the upstream, which therefore publishes the ports of both.
@@ -240,36 +347,53 @@ fn the_upstream_image_is_built_from_what_is_there() {
 
 #[test]
 fn the_istio_resources_have_what_the_api_requires() {
-    let plugin = shipped::yaml("envoy/istio/trace-context.yaml").unwrap();
-    assert_eq!(plugin["apiVersion"], "extensions.istio.io/v1alpha1");
-    assert_eq!(plugin["kind"], "WasmPlugin");
-    assert_eq!(text(&plugin, "/spec/url"), "oci://REGISTRY/sluicegate/trace_context:VERSION");
-    // Istio calls Envoy's root_id so.
-    let resources = shipped::yaml("envoy/ecds/trace-context.yaml").unwrap();
-    assert_eq!(plugin["spec"]["pluginName"], resources["resources"][0]["typed_config"]["config"]["root_id"]);
-    assert!(["AUTHN", "AUTHZ", "STATS"].contains(&text(&plugin, "/spec/phase")));
-    assert!(["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"].contains(&text(&plugin, "/spec/failStrategy")));
-    assert!(at(&plugin, "/spec/priority").is_i64());
-    assert_eq!(*at(&plugin, "/spec/match"), json!([{"mode": "CLIENT_AND_SERVER"}]));
-
-    let filter = shipped::yaml("envoy/istio/request-id.yaml").unwrap();
-    assert_eq!(filter["apiVersion"], "networking.istio.io/v1alpha3");
-    assert_eq!(filter["kind"], "EnvoyFilter");
-    let patch = &list(&filter, "/spec/configPatches")[0];
-    assert_eq!(patch["applyTo"], "NETWORK_FILTER");
-    assert_eq!(patch["patch"]["operation"], "MERGE");
-    let envoy = shipped::yaml("envoy/envoy.yaml").unwrap();
-    let manager = at(&envoy, "/static_resources/listeners/0/filter_chains/0/filters/0");
-    assert_eq!(*at(patch, "/match/listener/filterChain/filter/name"), manager["name"]);
-    assert_eq!(patch["patch"]["value"]["typed_config"]["@type"], manager["typed_config"]["@type"]);
-
-    // All three are for the same workload.
-    let stats = shipped::yaml("envoy/istio/stats.yaml").unwrap();
-    for resource in [&plugin, &filter, &stats] {
-        assert!(text(resource, "/metadata/name").starts_with("sluicegate-"));
-        assert_eq!(resource["metadata"]["namespace"], plugin["metadata"]["namespace"]);
+    let trace_context = resource("envoy/istio/trace-context.yaml", "WasmPlugin");
+    let access_log = resource("envoy/istio/access-log.yaml", "WasmPlugin");
+    let config = shipped::yaml("envoy/envoy.yaml").unwrap();
+    for (plugin, (name, discovery)) in [&trace_context, &access_log].into_iter().zip(plugins(&config)) {
+        assert_eq!(plugin["apiVersion"], "extensions.istio.io/v1alpha1");
+        assert_eq!(text(plugin, "/spec/url"), format!("oci://REGISTRY/sluicegate/{name}:VERSION"));
+        // Istio calls Envoy's root_id so.
+        let resources = shipped::yaml(discovery).unwrap();
+        assert_eq!(plugin["spec"]["pluginName"], resources["resources"][0]["typed_config"]["config"]["root_id"]);
+        assert!(["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"].contains(&text(plugin, "/spec/failStrategy")));
+        assert!(at(plugin, "/spec/priority").is_i64());
+        assert_eq!(*at(plugin, "/spec/match"), json!([{"mode": "CLIENT_AND_SERVER"}]));
     }
-    assert_eq!(at(&filter, "/spec/workloadSelector/labels"), at(&plugin, "/spec/selector/matchLabels"));
+
+    let request_id = resource("envoy/istio/request-id.yaml", "EnvoyFilter");
+    let access_logger = resource("envoy/istio/access-log.yaml", "EnvoyFilter");
+    let manager = at(&config, "/static_resources/listeners/0/filter_chains/0/filters/0");
+    for filter in [&request_id, &access_logger] {
+        assert_eq!(filter["apiVersion"], "networking.istio.io/v1alpha3");
+        let [patch] = &list(filter, "/spec/configPatches")[..] else { panic!("{filter:#}") };
+        assert_eq!(patch["applyTo"], "NETWORK_FILTER");
+        assert_eq!(patch["match"]["context"], "ANY");
+        assert_eq!(patch["patch"]["operation"], "MERGE");
+        assert_eq!(*at(patch, "/match/listener/filterChain/filter/name"), manager["name"]);
+        assert_eq!(patch["patch"]["value"]["typed_config"]["@type"], manager["typed_config"]["@type"]);
+        assert_eq!(at(filter, "/spec/workloadSelector/labels"), at(&trace_context, "/spec/selector/matchLabels"));
+    }
+
+    // All of them are for the same workload.
+    assert_eq!(at(&access_log, "/spec/selector"), at(&trace_context, "/spec/selector"));
+    let stats = shipped::yaml("envoy/istio/stats.yaml").unwrap();
+    for resource in [&trace_context, &access_log, &request_id, &access_logger, &stats] {
+        assert!(text(resource, "/metadata/name").starts_with("sluicegate-"));
+        assert_eq!(resource["metadata"]["namespace"], trace_context["metadata"]["namespace"]);
+    }
+}
+
+#[test]
+fn istio_runs_the_plugins_in_the_order_of_the_filter_chain() {
+    // Istio's order: by phase, and within one by priority, the highest first.
+    let place = |path: &str| {
+        let plugin = resource(path, "WasmPlugin");
+        let phase = text(&plugin, "/spec/phase");
+        let phase = ["AUTHN", "AUTHZ", "STATS"].iter().position(|known| *known == phase).unwrap();
+        (phase, -at(&plugin, "/spec/priority").as_i64().unwrap())
+    };
+    assert!(place("envoy/istio/trace-context.yaml") < place("envoy/istio/access-log.yaml"));
 }
 
 /// What Istio hands to Envoy as `--config-yaml`, in addition to its own bootstrap.
@@ -342,4 +466,25 @@ async fn observe_hands_over_the_ids_that_envoy_writes_and_nothing_that_a_client_
     // Envoy makes no span for a request whose traceparent it cannot read.
     let seen = observed(&envoy, Some("00-zz")).await.seen().unwrap();
     assert_eq!(seen.all("x-copy"), ["-"]);
+}
+
+#[tokio::test]
+async fn a_log_line_joins_the_trace_that_envoys_tracer_makes() {
+    let upstream = Upstream::start().await.unwrap();
+    let envoy = observing(&upstream).await;
+    let mut sent = Vec::new();
+    for incoming in [None, Some(format!("00-{TRACE_ID}-b7ad6b7169203331-01"))] {
+        let seen = observed(&envoy, incoming.as_deref()).await.seen().unwrap();
+        let [traceparent] = seen.all("traceparent")[..] else { panic!("{seen:?}") };
+        sent.push(traceparent.to_owned());
+    }
+    let mut logged = Vec::new();
+    for line in envoy.wait_for_access_log(2, PATIENCE).await.unwrap() {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let [trace, span, flags] = ["/trace_id", "/span_id", "/trace_flags"].map(|field| text(&line, field).to_owned());
+        logged.push(format!("00-{trace}-{span}-{flags}"));
+    }
+    sent.sort();
+    logged.sort();
+    assert_eq!(logged, sent);
 }

@@ -25,7 +25,7 @@ async fn a_wrong_policy_at_the_start_says_what_is_wrong_and_where() {
 #[tokio::test]
 async fn a_wrong_policy_leaves_the_old_one_in_force() {
     let stage = Stage::trace(json!({"mode": "participate"})).await;
-    stage.envoy.wait_for_swaps(1, 0, PATIENCE).await.unwrap();
+    stage.envoy.wait_for_swaps("trace_context", 1, 0, PATIENCE).await.unwrap();
     let value = format!("00-{TRACE}-{SPAN}-01");
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     let large = format!(r#"{{"version": "1.0", "trace": {{"mode": "{}"}}}}"#, "x".repeat(70_000));
@@ -42,13 +42,13 @@ async fn a_wrong_policy_leaves_the_old_one_in_force() {
         large.as_str(),
     ]) {
         stage.envoy.swap_policy_text(policy).unwrap();
-        stage.envoy.wait_for_swaps(1, rejections, PATIENCE).await.unwrap();
+        stage.envoy.wait_for_swaps("trace_context", 1, rejections, PATIENCE).await.unwrap();
         let [trace, span, _] = traceparent(&stage.seen(&[("traceparent", &value)]).await);
         assert_eq!(trace, TRACE);
         assert_ne!(span, SPAN, "still participates");
     }
     stage.envoy.swap_policy(&json!({"version": "1.0"})).unwrap();
-    stage.envoy.wait_for_swaps(2, 0, PATIENCE).await.unwrap();
+    stage.envoy.wait_for_swaps("trace_context", 2, 0, PATIENCE).await.unwrap();
     // Envoy counts the update when its main thread has it; the workers follow.
     let counted = Instant::now();
     while traceparent(&stage.seen(&[("traceparent", &value)]).await)[1] != SPAN {
@@ -76,7 +76,7 @@ async fn no_request_fails_while_the_policy_changes_every_200_ms() {
     println!("{report} with {swaps} changes of policy");
     assert_eq!(report.answered(200), 40_000, "{report}");
     assert!(swaps > 10, "{swaps}");
-    stage.envoy.wait_for_swaps(swaps, 0, PATIENCE).await.unwrap();
+    stage.envoy.wait_for_swaps("trace_context", swaps, 0, PATIENCE).await.unwrap();
     assert_eq!(stage.upstream.requests(), 40_000);
     // What was counted under the old policies is not lost with them.
     let name = "sluicegate_trace_continued_total";
@@ -86,11 +86,14 @@ async fn no_request_fails_while_the_policy_changes_every_200_ms() {
 
 #[tokio::test]
 async fn a_policy_that_is_gone_ticks_no_more() {
-    let stage = Stage::set(|shipped| shipped.policy(&json!({"version": "1.0"})).concurrency(2).wasm_trace()).await;
+    let stage = Stage::set(|shipped| {
+        shipped.only("trace_context").unwrap().policy(&json!({"version": "1.0"})).concurrency(2).wasm_trace()
+    })
+    .await;
     for swap in 1..=10_u64 {
         let policy = json!({"version": "1.0", "service": {"version": swap.to_string()}});
         stage.envoy.swap_policy(&policy).unwrap();
-        stage.envoy.wait_for_swaps(1 + swap, 0, PATIENCE).await.unwrap();
+        stage.envoy.wait_for_swaps("trace_context", 1 + swap, 0, PATIENCE).await.unwrap();
         // A root that never saw a request, and one that did.
         if swap.is_multiple_of(2) {
             stage.seen(&[]).await;

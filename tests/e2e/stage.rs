@@ -14,7 +14,7 @@ pub(crate) const SPAN: &str = "00f067aa0ba902b7";
 /// Long enough for anything that happens at all, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The upstream with the trace-context filter in front of it.
+/// The upstream with the shipped filters in front of it.
 pub(crate) struct Stage {
     pub(crate) upstream: Upstream,
     pub(crate) envoy: Envoy,

@@ -19,8 +19,10 @@
 //! # }
 //! ```
 
+mod access_log;
 mod binary;
 mod bootstrap;
+mod discovery;
 mod process;
 mod stats;
 

@@ -10,6 +10,7 @@
 //! | `x-upstream-response-headers-count: 200` | has that many more headers, `x-filler-0` and so on |
 //! | `x-upstream-grpc-status: 14` | ends with this `grpc-status` (gRPC only; default 0) |
 //! | `x-upstream-reset` | does not come: HTTP/1.1 closes the connection, HTTP/2 resets the stream |
+//! | `x-upstream-stream: 5x20ms` | comes as five times what it would be, one every 20 ms; with `x-upstream-reset` it breaks off then |
 
 mod answer;
 mod command;
@@ -147,7 +148,7 @@ async fn respond(request: Request<Incoming>) -> Result<hyper::Response<answer::B
     if let Some(delay) = command.delay {
         tokio::time::sleep(delay).await;
     }
-    if command.reset {
+    if command.reset && command.stream.is_none() {
         return Err(answer::Reset);
     }
     let grpc = head
@@ -227,6 +228,22 @@ mod tests {
         let call = call.header("x-upstream-grpc-status", "14");
         let reply = call.send(upstream.address(), Protocol::Http2).await.unwrap();
         assert_eq!(reply.grpc_status(), Some(14));
+    }
+
+    #[tokio::test]
+    async fn it_sends_its_answer_in_pieces_and_may_break_off() {
+        let upstream = Upstream::start().await.unwrap();
+        for protocol in PROTOCOLS {
+            let request = Request::get("/piece").header("x-upstream-stream", "3x20ms");
+            let started = Instant::now();
+            let reply = request.send(upstream.address(), protocol).await.unwrap();
+            assert!(started.elapsed() >= Duration::from_millis(60));
+            assert_eq!(reply.text().matches("/piece").count(), 3);
+            let broken = request.header("x-upstream-reset", "");
+            broken.send(upstream.address(), protocol).await.unwrap_err();
+        }
+        let call = Request::grpc("/shop.Orders/Watch", b"").header("x-upstream-stream", "2x1ms");
+        assert_eq!(call.send(upstream.address(), Protocol::Http2).await.unwrap().grpc_status(), Some(0));
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub(crate) struct Stage {
 #[derive(Clone)]
 pub(crate) enum Verdict {
     InForce,
-    /// The lines of Envoy's log that say why.
+    /// By one filter at least: the lines of Envoy's log that say why. The others have it in force.
     Rejected(Vec<String>),
 }
 
@@ -43,7 +43,9 @@ impl Stage {
         let bootstrap = Bootstrap::shipped()?.upstream(upstream.address()).balanced();
         let shipped = shipped::yaml("envoy/policy.yaml")?;
         let envoy = bootstrap.start().await?;
-        envoy.wait_for_swaps(1, 0, PATIENCE).await?;
+        for plugin in envoy.plugins() {
+            envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await?;
+        }
         let last = RefCell::new((shipped.clone(), Verdict::InForce));
         Ok(Stage { envoy, upstream, shipped, last })
     }
@@ -63,16 +65,18 @@ impl Stage {
             return Ok(last.1);
         }
         let log_before = self.envoy.log()?.len();
-        let before = self.envoy.swapped().await?;
+        let before = self.swapped().await?;
         self.envoy.swap_policy(policy)?;
         let started = Instant::now();
         let verdict = loop {
-            let now = self.envoy.swapped().await?;
-            if now.0 > before.0 {
+            let now = self.swapped().await?;
+            let each = || now.iter().zip(&before);
+            if each().all(|(now, before)| now.0 > before.0) {
                 break Verdict::InForce;
             }
+            let settled = each().all(|(now, before)| now.0 > before.0 || now.1 > before.1);
             let why = self.rejections(log_before)?;
-            if now.1 > before.1 && !why.is_empty() {
+            if settled && !why.is_empty() {
                 break Verdict::Rejected(why);
             }
             ensure!(started.elapsed() < PATIENCE, "Envoy made nothing of a new policy in {PATIENCE:?}");
@@ -80,6 +84,15 @@ impl Stage {
         };
         self.last.replace((policy.clone(), verdict.clone()));
         Ok(verdict)
+    }
+
+    /// For each plugin, how many configurations came into force so far, and how many were rejected.
+    async fn swapped(&self) -> Result<Vec<(u64, u64)>> {
+        let mut swapped = Vec::new();
+        for plugin in self.envoy.plugins() {
+            swapped.push(self.envoy.swapped(plugin).await?);
+        }
+        Ok(swapped)
     }
 
     pub(super) async fn restore_policy(&self) -> Result<()> {

@@ -7,21 +7,21 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Envoy;
+use super::access_log::AccessLog;
+use super::discovery::{Discovery, Plugin, keep_only};
 use crate::shipped;
 
 const LISTENERS: &str = "/static_resources/listeners";
 const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const UPSTREAM: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
-const WASM_CONFIG: &str = "/resources/0/typed_config/config";
 
-/// An Envoy to start: its configuration, and the file with the filter and its policy that it discovers.
+/// An Envoy to start: its configuration, and the plugins with their policy that it discovers.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     config: Value,
-    discovery: Value,
+    plugins: Vec<Plugin>,
     upstream: Option<SocketAddr>,
-    module: Option<PathBuf>,
     policy: Option<String>,
     pub(super) concurrency: u32,
     pub(super) wasm_trace: bool,
@@ -31,7 +31,8 @@ pub struct Bootstrap {
 /// The files that an Envoy is started from.
 pub(super) struct Written {
     pub(super) config: PathBuf,
-    pub(super) discovery: Discovery,
+    pub(super) discoveries: Vec<Discovery>,
+    pub(super) access_log: AccessLog,
 }
 
 impl Bootstrap {
@@ -43,26 +44,34 @@ impl Bootstrap {
         Self::read("envoy/envoy.yaml")
     }
 
-    /// A configuration of this repository, with the discovery file that it names.
+    /// A configuration of this repository, with the discovery files that it names.
     ///
     /// # Errors
-    /// When one of the two cannot be read.
+    /// When one of them cannot be read, or it discovers no plugin.
     pub fn read(path: &str) -> Result<Self> {
         let mut config = shipped::yaml(path)?;
-        let source = discovery_sources(&mut config).into_iter().next();
-        let source = source.context("no HTTP filter is discovered from a file")?;
-        let discovery = source.get("path").and_then(Value::as_str).context("the discovery source has no path")?;
-        let discovery = shipped::yaml(discovery)?;
+        let plugins = Plugin::all(&mut config)?;
         Ok(Self {
             config,
-            discovery,
+            plugins,
             upstream: None,
-            module: None,
             policy: None,
             concurrency: 2,
             wasm_trace: false,
             arguments: Vec::new(),
         })
+    }
+
+    /// Takes all plugins out of the filter chain but this one, such as `trace_context`. What is not discovered stays, the
+    /// access logger included: without `access_log` it has nothing to print.
+    ///
+    /// # Errors
+    /// When the configuration has no such plugin.
+    pub fn only(mut self, plugin: &str) -> Result<Self> {
+        self.plugin(plugin)?;
+        self.plugins.retain(|other| other.name == plugin);
+        keep_only(&mut self.config, plugin);
+        Ok(self)
     }
 
     /// The service behind it.
@@ -72,14 +81,16 @@ impl Bootstrap {
         self
     }
 
-    /// Another module than the built one of the same name as in the discovery file.
-    #[must_use]
-    pub fn module(mut self, path: &Path) -> Self {
-        self.module = Some(path.to_owned());
-        self
+    /// Another module for a plugin than the built one that its discovery file names.
+    ///
+    /// # Errors
+    /// When the configuration has no such plugin.
+    pub fn module(mut self, plugin: &str, path: &Path) -> Result<Self> {
+        self.plugin(plugin)?.module = Some(path.to_owned());
+        Ok(self)
     }
 
-    /// The policy, instead of the example.
+    /// The policy of all plugins, instead of the example.
     #[must_use]
     pub fn policy(self, policy: &Value) -> Self {
         self.policy_text(&policy.to_string())
@@ -186,16 +197,21 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// Any other change to the plugin: Envoy's `envoy.extensions.wasm.v3.PluginConfig`.
+    /// Any other change to a plugin: Envoy's `envoy.extensions.wasm.v3.PluginConfig`.
     ///
     /// # Errors
-    /// When the discovery file holds none.
-    pub fn edit_plugin(mut self, change: impl FnOnce(&mut Value)) -> Result<Self> {
-        change(self.discovery.pointer_mut(WASM_CONFIG).context("no Wasm configuration in the discovery file")?);
+    /// When the configuration has no such plugin, or its discovery file does not hold one.
+    pub fn edit_plugin(mut self, plugin: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        change(self.plugin(plugin)?.config()?);
         Ok(self)
     }
 
-    /// Starts it and waits until it takes requests. With a policy that the filter rejects it starts as well, and fails
+    fn plugin(&mut self, name: &str) -> Result<&mut Plugin> {
+        let plugin = self.plugins.iter_mut().find(|plugin| plugin.name == name);
+        plugin.with_context(|| format!("no plugin {name} in the configuration"))
+    }
+
+    /// Starts it and waits until it takes requests. With a policy that a filter rejects it starts as well, and fails
     /// closed: see its log.
     ///
     /// # Errors
@@ -207,10 +223,11 @@ impl Bootstrap {
     /// Writes the files that Envoy reads into `folder`.
     pub(super) fn write(&self, folder: &Path) -> Result<Written> {
         let mut config = self.config.clone();
-        let discovery = self.discovery(folder)?;
-        for source in discovery_sources(&mut config) {
-            set(source, "path", json!(discovery.file));
+        let mut discoveries = Vec::new();
+        for plugin in &self.plugins {
+            discoveries.push(plugin.write(folder, self.policy.as_deref(), &mut config)?);
         }
+        let access_log = AccessLog::redirect(&mut config, folder);
 
         let any_port = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
         if let Some(admin) = config.get_mut("admin") {
@@ -225,71 +242,11 @@ impl Bootstrap {
         }
         let file = folder.join("envoy.json");
         std::fs::write(&file, config.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Written { config: file, discovery })
-    }
-
-    fn discovery(&self, folder: &Path) -> Result<Discovery> {
-        let mut response = self.discovery.clone();
-        let filename = response.pointer_mut(&format!("{WASM_CONFIG}/vm_config/code/local/filename"));
-        let filename = filename.context("the discovery file names no module")?;
-        let module = match &self.module {
-            Some(module) => module.clone(),
-            None => {
-                let name = filename.as_str().map(Path::new).and_then(Path::file_stem).and_then(|stem| stem.to_str());
-                shipped::plugin(name.context("the discovery file names no module")?)?
-            }
-        };
-        *filename = json!(module);
-        let discovery = Discovery { file: folder.join("discovery.yaml"), response };
-        match &self.policy {
-            Some(policy) => discovery.swap_policy(policy)?,
-            None => discovery.swap(&discovery.response.to_string())?,
-        }
-        Ok(discovery)
+        Ok(Written { config: file, discoveries, access_log })
     }
 }
 
-/// The file that a running Envoy discovers its filter from.
-#[derive(Clone, Debug)]
-pub(super) struct Discovery {
-    file: PathBuf,
-    response: Value,
-}
-
-impl Discovery {
-    /// The same plugin with another policy.
-    pub(super) fn swap_policy(&self, policy: &str) -> Result<()> {
-        let mut response = self.response.clone();
-        let plugin = response.pointer_mut(WASM_CONFIG).context("no Wasm configuration in the discovery file")?;
-        let configuration = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy});
-        set(plugin, "configuration", configuration);
-        self.swap(&response.to_string())
-    }
-
-    /// Puts this text in the place of the file, in one step: Envoy watches for the move.
-    pub(super) fn swap(&self, text: &str) -> Result<()> {
-        let aside = self.file.with_extension("new");
-        std::fs::write(&aside, text).with_context(|| format!("cannot write {}", aside.display()))?;
-        std::fs::rename(&aside, &self.file).with_context(|| format!("cannot replace {}", self.file.display()))
-    }
-}
-
-/// Every `path_config_source`, of whichever listener.
-fn discovery_sources(config: &mut Value) -> Vec<&mut Value> {
-    match config {
-        Value::Object(fields) => fields
-            .iter_mut()
-            .flat_map(|(name, value)| match name.as_str() {
-                "path_config_source" => vec![value],
-                _ => discovery_sources(value),
-            })
-            .collect(),
-        Value::Array(items) => items.iter_mut().flat_map(discovery_sources).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn set(object: &mut Value, key: &str, value: Value) {
+pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(key.to_owned(), value);
     }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::bootstrap::{Bootstrap, Discovery};
+use super::access_log::AccessLog;
+use super::bootstrap::Bootstrap;
+use super::discovery::Discovery;
 use super::{Stats, binary};
 use crate::client::{Protocol, Reply, Request};
 
@@ -27,7 +29,8 @@ const LOG_TAIL: usize = 30;
 pub struct Envoy {
     child: Child,
     folder: TempDir,
-    discovery: Discovery,
+    discoveries: Vec<Discovery>,
+    access_log: AccessLog,
     admin: SocketAddr,
     listeners: Vec<(String, SocketAddr)>,
 }
@@ -44,6 +47,8 @@ impl Envoy {
         command.arg("--disable-hot-restart").arg("-c").arg(&written.config);
         command.arg("--admin-address-path").arg(&admin_address);
         command.args(["--concurrency", &bootstrap.concurrency.to_string()]);
+        // Access logs reach their file as soon as anybody looks; Envoy's default is ten seconds.
+        command.args(["--file-flush-interval-msec", &POLL.as_millis().to_string()]);
         if bootstrap.wasm_trace {
             command.args(["--component-log-level", "wasm:trace"]);
         }
@@ -54,7 +59,8 @@ impl Envoy {
         let mut envoy = Self {
             child,
             folder,
-            discovery: written.discovery,
+            discoveries: written.discoveries,
+            access_log: written.access_log,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             listeners: Vec::new(),
         };
@@ -161,10 +167,42 @@ impl Envoy {
         }
     }
 
-    /// Puts another policy in force, or tries to: [`Envoy::swapped`] tells what became of it.
+    /// What the access logger printed so far: its complete lines.
     ///
     /// # Errors
-    /// When the discovery file cannot be written.
+    /// When this Envoy has no access logger that prints, or what it printed is not UTF-8.
+    pub fn access_log(&self) -> Result<String> {
+        self.access_log.read()
+    }
+
+    /// Waits until the access logger has printed at least so many complete lines, and returns all that it printed.
+    ///
+    /// # Errors
+    /// When it has not within `patience`; the error ends with the last lines that there are.
+    pub async fn wait_for_access_log(&self, lines: usize, patience: Duration) -> Result<Vec<String>> {
+        let started = Instant::now();
+        loop {
+            let log = self.access_log()?;
+            let printed: Vec<_> = log.lines().map(str::to_owned).collect();
+            if printed.len() >= lines {
+                return Ok(printed);
+            }
+            let count = printed.len();
+            ensure!(started.elapsed() < patience, "{count} lines of {lines} after {patience:?}:\n{}", tail(&log));
+            sleep(POLL).await;
+        }
+    }
+
+    /// The names of the plugins, in the order of the filter chain.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        self.discoveries.iter().map(|discovery| discovery.plugin.as_str())
+    }
+
+    /// Puts another policy in force for all plugins, or tries to: each takes it or rejects it on its own, and
+    /// [`Envoy::swapped`] tells what became of it.
+    ///
+    /// # Errors
+    /// When a discovery file cannot be written.
     pub fn swap_policy(&self, policy: &Value) -> Result<()> {
         self.swap_policy_text(&policy.to_string())
     }
@@ -172,28 +210,32 @@ impl Envoy {
     /// The same with a policy that need not be JSON.
     ///
     /// # Errors
-    /// When the discovery file cannot be written.
+    /// When a discovery file cannot be written.
     pub fn swap_policy_text(&self, policy: &str) -> Result<()> {
-        self.discovery.swap_policy(policy)
+        self.discoveries.iter().try_for_each(|discovery| discovery.swap_policy(policy))
     }
 
-    /// Replaces the whole discovery file, such as with one that is broken.
+    /// Replaces the whole discovery file of a plugin, such as with one that is broken.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn swap_discovery(&self, text: &str) -> Result<()> {
-        self.discovery.swap(text)
+    /// When there is no such plugin, or the file cannot be written.
+    pub fn swap_discovery(&self, plugin: &str, text: &str) -> Result<()> {
+        let discovery = self.discoveries.iter().find(|discovery| discovery.plugin == plugin);
+        discovery.with_context(|| format!("no plugin {plugin} in this Envoy"))?.swap(text)
     }
 
-    /// How many discovered configurations came into force so far, the first included, and how many were rejected.
+    /// How many discovered configurations of a plugin came into force so far, the first included, and how many were
+    /// rejected.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
-    pub async fn swapped(&self) -> Result<(u64, u64)> {
-        let stats = self.admin_get("/stats?filter=extension_config_discovery").await?;
+    /// When there is no such plugin, or the admin interface does not answer.
+    pub async fn swapped(&self, plugin: &str) -> Result<(u64, u64)> {
+        let prefix = format!("extension_config_discovery.http_filter.{plugin}.");
+        let stats = self.admin_get(&format!("/stats?filter={prefix}")).await?;
         let count = |name: &str| {
-            let line = stats.lines().find(|line| line.contains(name));
-            line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).with_context(|| format!("no stat {name}"))
+            let line = stats.lines().find(|line| line.contains(&prefix) && line.contains(name));
+            line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+                .with_context(|| format!("no stat {prefix}…{name}"))
         };
         Ok((count(".update_success")?, count(".update_rejected")?))
     }
@@ -202,16 +244,22 @@ impl Envoy {
     ///
     /// # Errors
     /// When it does not within `patience`; the error ends with the last lines of the log.
-    pub async fn wait_for_swaps(&self, successes: u64, rejections: u64, patience: Duration) -> Result<()> {
+    pub async fn wait_for_swaps(
+        &self,
+        plugin: &str,
+        successes: u64,
+        rejections: u64,
+        patience: Duration,
+    ) -> Result<()> {
         let started = Instant::now();
         loop {
-            let (succeeded, rejected) = self.swapped().await?;
+            let (succeeded, rejected) = self.swapped(plugin).await?;
             if succeeded >= successes && rejected >= rejections {
                 return Ok(());
             }
             if started.elapsed() > patience {
                 bail!(
-                    "{succeeded} policies in force and {rejected} rejected after {patience:?}:\n{}",
+                    "{plugin}: {succeeded} policies in force and {rejected} rejected after {patience:?}:\n{}",
                     tail(&self.log()?)
                 );
             }

@@ -1,19 +1,19 @@
 //! The responses of the upstream.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::command::Command;
+use super::command::{Command, Trickle};
 use crate::grpc::message;
 use crate::seen::Seen;
 
-pub(super) type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Reset>;
 
 /// Instead of a response: hyper closes an HTTP/1.1 connection and resets an HTTP/2 stream.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl std::error::Error for Reset {}
 
 /// The request as JSON.
 pub(super) fn http(seen: &Seen, command: &Command) -> Response<Body> {
-    let mut response = Response::new(Full::new(json(seen)).boxed());
+    let mut response = Response::new(body(json(seen), None, command));
     *response.status_mut() = command.status.unwrap_or(StatusCode::OK);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     add_headers(response.headers_mut(), command);
@@ -41,13 +41,46 @@ pub(super) fn grpc(seen: &Seen, command: &Command) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     let status = command.grpc_status.clone().unwrap_or(HeaderValue::from_static("0"));
     trailers.insert("grpc-status", status);
-    let body = Full::new(message(&json(seen))).with_trailers(std::future::ready(Some(Ok(trailers))));
-
-    let mut response = Response::new(body.boxed());
+    let mut response = Response::new(body(message(&json(seen)), Some(trailers), command));
     *response.status_mut() = command.status.unwrap_or(StatusCode::OK);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     add_headers(response.headers_mut(), command);
     response
+}
+
+/// All of it, or so often as asked, piece by piece.
+fn body(whole: Bytes, trailers: Option<HeaderMap>, command: &Command) -> Body {
+    let Some(trickle) = command.stream else {
+        let whole = Full::new(whole).map_err(|never| match never {});
+        return match trailers {
+            Some(trailers) => whole.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed(),
+            None => whole.boxed(),
+        };
+    };
+    let (sender, channel) = Channel::new(1);
+    tokio::spawn(send(sender, whole, trailers, trickle, command.reset));
+    channel.boxed()
+}
+
+async fn send(
+    mut sender: Sender<Bytes, Reset>,
+    piece: Bytes,
+    trailers: Option<HeaderMap>,
+    trickle: Trickle,
+    breaks_off: bool,
+) {
+    for _ in 0..trickle.pieces {
+        tokio::time::sleep(trickle.pause).await;
+        // Whoever was to read it may have gone.
+        if sender.send_data(piece.clone()).await.is_err() {
+            return;
+        }
+    }
+    if breaks_off {
+        sender.abort(Reset);
+    } else if let Some(trailers) = trailers {
+        let _ = sender.send_trailers(trailers).await;
+    }
 }
 
 fn json(seen: &Seen) -> Bytes {

@@ -17,7 +17,16 @@ pub(super) struct Command {
     /// How many `x-filler-…` headers.
     pub(super) fillers: usize,
     pub(super) grpc_status: Option<HeaderValue>,
+    pub(super) stream: Option<Trickle>,
     pub(super) reset: bool,
+}
+
+/// A body that comes in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trickle {
+    pub(super) pieces: u32,
+    /// Before each.
+    pub(super) pause: Duration,
 }
 
 impl Command {
@@ -35,6 +44,7 @@ impl Command {
                 .and_then(|count| count.parse().ok())
                 .unwrap_or(0)
                 .min(MAX_FILLERS),
+            stream: text("x-upstream-stream").and_then(trickle),
             grpc_status: headers.get("x-upstream-grpc-status").cloned(),
             reset: headers.contains_key("x-upstream-reset"),
         }
@@ -43,6 +53,12 @@ impl Command {
 
 fn milliseconds(text: &str) -> Option<Duration> {
     text.strip_suffix("ms").unwrap_or(text).parse().ok().map(Duration::from_millis)
+}
+
+/// `5x20ms`: five pieces, one every 20 ms.
+fn trickle(text: &str) -> Option<Trickle> {
+    let (pieces, pause) = text.split_once('x')?;
+    Some(Trickle { pieces: pieces.parse().ok()?, pause: milliseconds(pause)? })
 }
 
 /// `name=value`, where the value may be any bytes that HTTP can carry.
