@@ -9,9 +9,9 @@ use crate::stage::{PATIENCE, SPAN, Stage, TRACE, with};
 /// The crossings of one request, in order. The proxy's calls for memory are not counted: each belongs to a hostcall that
 /// returns bytes.
 #[derive(Debug, PartialEq)]
-struct Crossings {
-    callbacks: Vec<String>,
-    hostcalls: Vec<String>,
+pub(crate) struct Crossings {
+    pub(crate) callbacks: Vec<String>,
+    pub(crate) hostcalls: Vec<String>,
 }
 
 /// Ticks come in between; what happens in them is not the request's.
@@ -36,10 +36,14 @@ fn crossings(log: &str) -> Crossings {
     Crossings { callbacks, hostcalls }
 }
 
-async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
-    let policy = json!({"version": "1.0", "trace": trace});
-    let stage =
-        Stage::set(|shipped| shipped.only("trace_context").unwrap().policy(&policy).concurrency(1).wasm_trace()).await;
+/// Those of a request with these headers, under a policy with this section `trace`.
+pub(crate) async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
+    cost_of("trace_context", json!({"version": "1.0", "trace": trace}), headers).await
+}
+
+/// Those of a request with these headers, in one plugin alone.
+pub(crate) async fn cost_of(plugin: &str, policy: Value, headers: &[(&str, &str)]) -> Crossings {
+    let stage = Stage::set(|shipped| shipped.only(plugin).unwrap().policy(&policy).concurrency(1).wasm_trace()).await;
     // The first request of a worker finds out what every later one knows.
     for _ in 0..2 {
         let before = stage.envoy.log().unwrap().len();
@@ -60,16 +64,22 @@ async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
     unreachable!("the second request returns");
 }
 
-const CALLBACKS: [&str; 4] =
-    ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_delete"];
-const READ: &str = "env.proxy_get_header_map_pairs";
-const WRITE: &str = "env.proxy_replace_header_map_value";
-const PROPERTY: &str = "env.proxy_get_property";
-const HAND_OVER: &str = "env.proxy_set_property";
-const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
+pub(crate) const CALLBACKS: [&str; 5] = [
+    "proxy_on_context_create",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    // For spans; without them it returns at once.
+    "proxy_on_log",
+    "proxy_on_delete",
+];
+pub(crate) const READ: &str = "env.proxy_get_header_map_pairs";
+pub(crate) const WRITE: &str = "env.proxy_replace_header_map_value";
+pub(crate) const PROPERTY: &str = "env.proxy_get_property";
+pub(crate) const HAND_OVER: &str = "env.proxy_set_property";
+pub(crate) const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
 
 #[tokio::test]
-async fn a_request_with_context_and_request_id_takes_four_callbacks_and_two_hostcalls() {
+async fn a_request_with_context_and_request_id_takes_five_callbacks_and_two_hostcalls() {
     let value = format!("00-{TRACE}-{SPAN}-01");
     let headers = [("traceparent", value.as_str()), ("x-request-id", "abc-1")];
     let forward = cost(json!({}), &headers).await;

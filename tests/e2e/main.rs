@@ -11,6 +11,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod access_log;
 mod collector;
 mod cost;
 mod host;

@@ -95,7 +95,7 @@ fn a_line_says_who_asked_for_what_and_how_it_went() {
             r#""network.protocol.name":"http","network.protocol.version":"2""#,
             r#""envoy.route.name":"carts","envoy.upstream.cluster":"shop","envoy.upstream.address":"10.0.0.7:8080""#,
             r#""envoy.upstream.attempt_count":2"#,
-            r#""sluicegate.duration_ms":12.345,"sluicegate.time_to_response_headers_ms":9"#,
+            r#""sluicegate.duration_ms":12.345,"sluicegate.time_to_response_headers_ms":9.0"#,
             r#""sluicegate.request_size_bytes":321"#,
             r#""sluicegate.sampled_by":"trace","sluicegate.policy_version":"1.0-"#,
             r#""service.name":"checkout""#,
@@ -208,7 +208,7 @@ fn slow_is_measured_to_the_headers_of_the_response() {
         let line = line(proxy);
         assert_eq!(line.is_some(), kept, "{headers_after}");
         if let Some(line) = line {
-            let both = r#""sluicegate.duration_ms":3600000,"sluicegate.time_to_response_headers_ms":1001"#;
+            let both = r#""sluicegate.duration_ms":3600000.0,"sluicegate.time_to_response_headers_ms":1001.0"#;
             assert_contains(&line, &[both, r#""sluicegate.sampled_by":"slow""#, r#""severity_text":"INFO""#]);
         }
     }
@@ -253,18 +253,16 @@ fn the_route_is_the_template_of_the_policy() {
 
 #[test]
 fn who_leaves_a_stream_does_nothing_wrong() {
-    let table: [(&[(&str, &str)], &str, bool); 4] = [
-        (&[], "text/plain", true),
-        (&[], "text/event-stream; charset=utf-8", false),
-        (&[], "Text/Event-Stream", false),
-        (&[("content-type", "application/grpc")], "application/grpc", false),
-    ];
-    for (request, content_type, gone) in table {
+    for (asked, content_type, gone) in [
+        ("text/plain", "text/plain", true),
+        ("text/plain", "text/event-stream; charset=utf-8", false),
+        ("text/plain", "Text/Event-Stream", false),
+        ("application/grpc", "application/grpc", false),
+    ] {
         let (proxy, mut running) = filter("");
         ends(proxy, 200, "via_upstream");
         proxy.set("response\0flags", (1i64 << 14).to_le_bytes());
-        let headers: Vec<_> = [(":path", "/")].iter().chain(request).copied().collect();
-        running.exchange(&headers, &[("content-type", content_type)]);
+        running.exchange(&[(":path", "/"), ("content-type", asked)], &[("content-type", content_type)]);
         let line = line(proxy).unwrap();
         assert_eq!(line.contains("client_gone"), gone, "{content_type}: {line}");
     }
@@ -326,7 +324,6 @@ fn attributes_are_redacted_by_where_they_come_from_and_by_their_own_names() {
     ]"#;
     let (proxy, mut running) = filter(attributes);
     ends(proxy, 200, "via_upstream");
-    proxy.set("request\0headers\0authorization", "Basic s3cr3t");
     let request = [
         (":path", "/"),
         ("authorization", "Basic s3cr3t"),

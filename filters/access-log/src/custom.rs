@@ -42,6 +42,9 @@ const KINDS: [(&str, CustomKind); 4] = [
 
 const DEFAULT_LENGTH: usize = 256;
 const MAX_HEADER_NAME: usize = 128;
+
+/// The longest character, in bytes.
+const MAX_CHARACTER: usize = 4;
 const MAX_PROPERTY: usize = 256;
 
 const A_HEADER: &str = "an HTTP header name (RFC 9110 §5.1), at most 128 characters";
@@ -74,12 +77,12 @@ fn read_one(item: &Section<'_>, redactor: &Redactor) -> Option<CustomAttribute> 
         |name| name.len() <= MAX_CUSTOM_NAME,
         "a name of at most 64 characters",
     )?;
-    if let Some(value) = value
-        && let CustomValue::Mistyped(_) = CustomValue::read(kind, value.as_bytes())
-    {
-        item.reject("value", "a value of the attribute's type");
-    }
     let literal = value.and_then(|value| redactor.attribute(name, value.as_bytes(), MAX_CUSTOM_TEXT));
+    if let Some(text) = &literal
+        && let CustomValue::Mistyped(_) = CustomValue::read(kind, text.as_bytes())
+    {
+        item.reject("value", "a value of the attribute's type that is not redacted");
+    }
     let literal = literal.map(|text| Source::Literal(text.into_owned()));
     Some(CustomAttribute {
         name: name.to_owned(),
@@ -133,7 +136,8 @@ fn redacted<'a>(
         Some(_) => attribute.name.as_str(),
         None => source_name,
     };
-    let limit = attribute.max_length;
+    // A little more, so that what is cut can be seen to be.
+    let limit = attribute.max_length.saturating_add(MAX_CHARACTER);
     let text = match raw {
         Cow::Borrowed(raw) => redactor.attribute(name, raw, limit)?,
         Cow::Owned(ref raw) => Cow::Owned(redactor.attribute(name, raw, limit)?.into_owned()),
@@ -149,11 +153,13 @@ fn is_same(text: &str, raw: &[u8]) -> bool {
     text.as_bytes() == raw || std::str::from_utf8(raw).is_err()
 }
 
-/// The proxy hands numbers over in binary.
+/// The proxy hands numbers over in binary. Eight digits are text all the same: no number that they could be is any
+/// property's.
 fn property_text(value: Vec<u8>, kind: CustomKind) -> Vec<u8> {
+    let is_digits = value.iter().all(|byte| byte.is_ascii_digit() || b"+-.".contains(byte));
     match (kind, <[u8; 8]>::try_from(value.as_slice())) {
-        (CustomKind::Integer, Ok(bytes)) => i64::from_le_bytes(bytes).to_string().into_bytes(),
-        (CustomKind::Float, Ok(bytes)) => format!("{:?}", f64::from_le_bytes(bytes)).into_bytes(),
+        (CustomKind::Integer, Ok(bytes)) if !is_digits => i64::from_le_bytes(bytes).to_string().into_bytes(),
+        (CustomKind::Float, Ok(bytes)) if !is_digits => format!("{:?}", f64::from_le_bytes(bytes)).into_bytes(),
         (CustomKind::Bool, _) if matches!(value.as_slice(), [0 | 1]) => {
             if value == [1] {
                 b"true".to_vec()
@@ -168,6 +174,10 @@ fn property_text(value: Vec<u8>, kind: CustomKind) -> Vec<u8> {
 impl Fetched<'_> {
     /// As a record takes it.
     pub(crate) fn value(&self) -> Custom<'_> {
-        Custom { name: &self.attribute.name, value: CustomValue::read(self.attribute.kind, self.text.as_bytes()) }
+        let value = match CustomValue::read(self.attribute.kind, self.text.as_bytes()) {
+            CustomValue::Text(text) => CustomValue::Text(text.at_most(self.attribute.max_length)),
+            other => other,
+        };
+        Custom { name: &self.attribute.name, value }
     }
 }

@@ -63,7 +63,7 @@ impl SampledBy {
     }
 }
 
-/// Errors and what was slow are logged whatever else says otherwise.
+/// Errors and what was slow are logged whatever the settings say. (The burst limiter comes after.)
 pub(crate) fn judge(keep: &Keep, exchange: &Judged<'_>) -> Verdict {
     let severity = exchange.severity;
     if severity >= Severity::Error {

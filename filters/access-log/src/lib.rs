@@ -47,7 +47,7 @@ use sluicegate_host::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, TraceFacts, Vm,
 };
 use sluicegate_policy::{Directions, Document};
-use sluicegate_telemetry::outcome::{ErrorKind, Outcome, Severity, Signature};
+use sluicegate_telemetry::outcome::{Severity, Signature};
 use sluicegate_telemetry::{Attributes, Details, Ended, Readings, Request, Text};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -107,18 +107,17 @@ impl Filter for AccessLog {
         let head = exchange.facts.request.clone().unwrap_or_else(|| Rc::clone(exchange.request_headers().original()));
         let values = self.readings.ended(exchange);
         let ended = Ended::read(&values, exchange);
-        let outcome = self.outcome(&ended, exchange);
+        let outcome = ended.outcome(exchange);
         let severity = self.policy.severity(&head, &ended, outcome.severity);
-        let verdict = keep::judge(
-            &self.policy.keep,
-            &Judged { severity, latency: ended.latency(), head: &head, sampled: self.sampled(exchange, &head) },
-        );
+        let sampled = ended.trace(exchange, None).map(|trace| trace.flags.sampled);
+        let verdict =
+            keep::judge(&self.policy.keep, &Judged { severity, latency: ended.latency(), head: &head, sampled });
         let sampled_by = match verdict {
             Verdict::Keep(by) => by,
             Verdict::Leave(reason) => return self.counters.not_kept(reason),
         };
-        let route_template = self.policy.routes.first_match(head.as_ref()).and_then(|(matcher, ())| matcher.template());
-        let route = route_template.map(str::as_bytes).or(ended.route_name).unwrap_or_default();
+        let route_template = self.policy.routes.template(head.as_ref());
+        let route = ended.route(route_template);
         let suppressed = match &self.burst {
             Some(burst) => {
                 let now = ended.started.saturating_add(ended.duration.unwrap_or_default());
@@ -138,23 +137,18 @@ impl Filter for AccessLog {
         let mut attributes = Attributes {
             route_template: route_template.map(Text::from),
             client_address: client.as_deref().map(Text::from),
-            grpc_status: ended.grpc_status.map(sluicegate_host::GrpcStatus::from_code),
-            error_type: outcome.error_type,
-            error_kind: outcome.kind,
             error_signature: signature.as_ref(),
             direction: Some(exchange.direction()),
             sampled_by: Some(sampled_by.as_str().into()),
             policy_version: Some(self.policy.version.as_str().into()),
             suppressed_count: Some(suppressed).filter(|count| *count > 0),
-            ..Attributes::default()
+            ..Attributes::of(&request, &ended, outcome, &details)
         };
-        request.fill(&mut attributes);
-        details.fill(&ended, &mut attributes);
         if !self.policy.detailed {
             attributes.leave_out_the_obvious();
         }
 
-        let trace = exchange.facts.trace.clone().or_else(|| TraceFacts::handed_over(&head, details.parent_span));
+        let trace = ended.trace(exchange, details.parent_span);
         let request_id = self.request_id(exchange, &head);
         let fetched = custom::fetch(&self.policy.custom, exchange, &self.policy.redactor);
         let custom: Vec<_> = fetched.iter().map(custom::Fetched::value).collect();
@@ -187,36 +181,10 @@ impl AccessLog {
         enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
     }
 
-    fn outcome(&self, ended: &Ended<'_>, exchange: &Exchange) -> Outcome {
-        let direction = exchange.direction();
-        let outcome = Outcome::of(&ended.ending(direction, false));
-        // Whether it was a stream matters only where the client left one, and then it costs a hostcall to know.
-        if outcome.kind == Some(ErrorKind::ClientGone) && ended.time_to_response_headers.is_some() {
-            let is_event_stream = || {
-                let content_type = exchange.response_headers().original().get("content-type").unwrap_or_default();
-                content_type.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
-            };
-            return Outcome::of(&ended.ending(direction, exchange.is_grpc() || is_event_stream()));
-        }
-        outcome
-    }
-
-    /// Whether the trace is sampled; `None` where nobody decided.
-    fn sampled(&self, exchange: &Exchange, head: &HeaderMap) -> Option<bool> {
-        let decided = |trace: &TraceFacts| trace.flags.sampled;
-        match &exchange.facts.trace {
-            Some(trace) => Some(decided(trace)),
-            None => TraceFacts::handed_over(head, None).as_ref().map(decided),
-        }
-    }
-
     fn request_id(&self, exchange: &Exchange, head: &HeaderMap) -> Option<RequestId> {
         exchange.facts.request_id.clone().or_else(|| RequestId::handed_over(head, &self.policy.request_id_header))
     }
 }
-
-/// Server-sent events (HTML, §9.2), which a client ends by leaving.
-const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 impl From<&TraceFacts> for Trace {
     fn from(facts: &TraceFacts) -> Trace {

@@ -9,9 +9,9 @@ use crate::sinks::Destinations;
 use sluicegate_host::HeaderMap;
 use sluicegate_otlp::{Settings, Signal};
 use sluicegate_policy::{Direction, Directions, Document, Rules, Section};
-use sluicegate_telemetry::Ended;
 use sluicegate_telemetry::outcome::Severity;
 use sluicegate_telemetry::redact::Redactor;
+use sluicegate_telemetry::{Ended, Routes};
 use std::time::Duration;
 
 pub(crate) struct LogPolicy {
@@ -21,8 +21,7 @@ pub(crate) struct LogPolicy {
     pub(crate) burst: Option<Limit>,
     /// The first that matches and is for the response gives the severity.
     severities: Rules<SeverityRule>,
-    /// The templates of the first that matches is the exchange's `http.route`.
-    pub(crate) routes: Rules<()>,
+    pub(crate) routes: Routes,
     /// Whether a record also says what goes without saying.
     pub(crate) detailed: bool,
     pub(crate) custom: Vec<CustomAttribute>,
@@ -61,6 +60,10 @@ const SINKS: [(&str, Sink); 3] = [("proxy", Sink::Proxy), ("otlp", Sink::Otlp), 
 /// Below which severity a rule may drop: errors are always kept.
 const BELOW: [(&str, Severity); 2] = [("warn", Severity::Warn), ("error", Severity::Error)];
 
+/// Errors are kept whatever it says.
+const MIN_SEVERITIES: [(&str, Severity); 4] =
+    [("debug", Severity::Debug), ("info", Severity::Info), ("warn", Severity::Warn), ("error", Severity::Error)];
+
 const DETAILS: [(&str, bool); 2] = [("standard", false), ("full", true)];
 
 const A_STATUS: &str = "an HTTP status such as \"404\", or a class of them such as \"4xx\"";
@@ -85,7 +88,7 @@ impl LogPolicy {
             keep: read_keep(&section, &defaults),
             burst: read_burst(&section.subsection("burst"), defaults.burst),
             severities: section.rules("severity", read_severity),
-            routes: section.rules("routes", read_route),
+            routes: Routes::read(&section),
             detailed: section.choice("detail", &DETAILS).unwrap_or(defaults.detailed),
             custom: custom::read(&section, &redactor),
             redactor,
@@ -107,8 +110,8 @@ impl LogPolicy {
 
 fn read_keep(section: &Section<'_>, defaults: &Defaults) -> Keep {
     let slow = section.duration("slow_threshold", SLOW).unwrap_or(defaults.slow_threshold);
-    let min_severity = section.choice("min_severity", &SEVERITIES);
-    let always_from = section.choice("always_from", &SEVERITIES);
+    let min_severity = section.choice("min_severity", &MIN_SEVERITIES);
+    let always_from = section.choice("always_from", &MIN_SEVERITIES);
     Keep {
         min_severity: min_severity.unwrap_or(defaults.min_severity),
         always_from: always_from.unwrap_or(defaults.always_from),
@@ -132,13 +135,6 @@ fn read_severity(rule: &Section<'_>) -> SeverityRule {
     SeverityRule {
         statuses: statuses.into_iter().filter_map(Statuses::parse).collect(),
         severity: rule.required().choice("severity", &SEVERITIES).unwrap_or(Severity::Info),
-    }
-}
-
-fn read_route(rule: &Section<'_>) {
-    if rule.matcher("match").template().is_none() {
-        let accepted = "a match with a path template, such as { path: { template: \"/users/{id}\" } }";
-        rule.reject_as("match", "no path template", accepted);
     }
 }
 

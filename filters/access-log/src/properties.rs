@@ -1,5 +1,8 @@
 //! What holds for every exchange.
 
+// A failed expectation is a failed test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use crate::behaviour::{TRACEPARENT, ends, filter, line};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as AnyValue};

@@ -3,9 +3,9 @@
 use crate::counters::Counters;
 use crate::record::{MAX_LINE, Record, Resource};
 use sluicegate_host::{CalloutResponse, CalloutToken, Exchange, HostError, Level, Vm};
-use sluicegate_otlp::{Envelope, Exporter, LogRecord, Settings, Signal, Value as OtlpValue};
+use sluicegate_otlp::{Exporter, LogRecord, Settings, Signal, Value as OtlpValue};
+use sluicegate_telemetry::otlp;
 use sluicegate_telemetry::outcome::Severity;
-use sluicegate_telemetry::{SCHEMA_URL, Value};
 use std::cell::RefCell;
 
 /// What the policy wants.
@@ -24,8 +24,7 @@ const FILTER_STATE: &str = "access_log";
 
 const SCOPE: (&str, &str) = ("sluicegate-access-log", env!("CARGO_PKG_VERSION"));
 
-// What OTLP's LogRecord has no field for.
-const REQ_ID: &str = "sluicegate.req_id";
+// What OTLP's LogRecord has no field for, beside the id of the request.
 const PARENT_SPAN_ID: &str = "sluicegate.parent_span_id";
 
 /// All of them, open.
@@ -44,10 +43,7 @@ impl Sinks {
     pub(crate) fn open(destinations: Destinations, vm: &Vm) -> Result<Sinks, HostError> {
         let Destinations { proxy, otlp, proxy_log } = destinations;
         let exporter = |settings| {
-            let resource = sluicegate_telemetry::Resource::of(vm.service());
-            let envelope = Envelope::new(SCOPE, SCHEMA_URL, |attributes| {
-                resource.attributes().for_each(|(name, value)| attributes.add(name, OtlpValue::String(value)));
-            });
+            let envelope = otlp::envelope(SCOPE, &sluicegate_telemetry::Resource::of(vm.service()));
             Exporter::new(Signal::Logs, settings, envelope, vm)
         };
         Ok(Sinks {
@@ -133,30 +129,14 @@ fn encode(record: &Record<'_>, error: Option<&str>, observed: u64, encoded: &mut
     };
     log_record.encode(encoded, |attributes| {
         if let Some(id) = record.request_id() {
-            attributes.add(REQ_ID, OtlpValue::String(&id));
+            attributes.add(otlp::REQ_ID, OtlpValue::String(&id));
         }
         if let Some(parent) = record.trace.and_then(|trace| trace.parent_span_id) {
             attributes.add(PARENT_SPAN_ID, OtlpValue::String(&parent.to_string()));
         }
         match error {
-            None => record.attributes(&mut |name, value| add(attributes, name, value)),
+            None => record.attributes(&mut |name, value| otlp::add(attributes, name, value)),
             Some(error) => attributes.add(Record::SCHEMA_ERROR, OtlpValue::String(error)),
         }
     });
-}
-
-/// The same values that JSON has.
-fn add(attributes: &mut sluicegate_otlp::Attributes<'_, '_>, name: &str, value: Value<'_>) {
-    match value {
-        Value::Text(text) => attributes.add(name, OtlpValue::String(&text.whole())),
-        Value::Integer(integer) => attributes.add(name, OtlpValue::Int(integer)),
-        // Exact to the microsecond, as in JSON: the quotient is the double that is nearest to the decimal number.
-        Value::Milliseconds(nanoseconds) => {
-            attributes.add(name, OtlpValue::Double((nanoseconds / 1_000) as f64 / 1_000.0));
-        }
-        Value::Float(float) => attributes.add(name, OtlpValue::Double(float)),
-        Value::Bool(bool) => attributes.add(name, OtlpValue::Bool(bool)),
-        Value::Flags(flags) => attributes.add(name, OtlpValue::String(&flags.to_string())),
-        Value::Digits(number) => attributes.add(name, OtlpValue::String(&number.to_string())),
-    }
 }

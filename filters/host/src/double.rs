@@ -299,7 +299,12 @@ impl Host for Double {
 
     fn property(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         self.called("proxy_get_property");
-        Ok(self.state.borrow().properties.get(path).cloned())
+        let state = self.state.borrow();
+        if let Some(name) = path.strip_prefix("request\0headers\0") {
+            let headers = state.headers.get(&MapKind::RequestHeaders);
+            return Ok(headers.and_then(|pairs| pairs.iter().find(|(n, _)| n == name)).map(|(_, value)| value.clone()));
+        }
+        Ok(state.properties.get(path).cloned())
     }
 
     fn set_property(&self, path: &str, value: &[u8]) -> Result<(), HostError> {

@@ -44,12 +44,6 @@ impl HeaderMap {
         self.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// The value of a header that makes sense only once; `None` where it is repeated. `name` in lower case.
-    pub fn only(&self, name: &str) -> Option<&[u8]> {
-        let mut values = self.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value);
-        values.next().filter(|_| values.next().is_none())
-    }
-
     /// The first value of a header as text, cut after so many bytes; what is not UTF-8 in it becomes U+FFFD. For people
     /// and logs: whoever decides by a value compares its bytes.
     pub fn text(&self, name: &str, limit: usize) -> Option<Cow<'_, str>> {

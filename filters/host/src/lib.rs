@@ -78,7 +78,7 @@ pub use exchange::Exchange;
 pub use facts::{Facts, LocalReply, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
 pub use filter::{Filter, Flow, Rejected};
 pub use grpc::GrpcStatus;
-pub use handover::PARENT_SPAN_HANDED_OVER;
+pub use handover::{PARENT_SPAN_HANDED_OVER, TRACEPARENT_HANDED_OVER};
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};

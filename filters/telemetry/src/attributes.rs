@@ -1,7 +1,7 @@
 //! The attributes that the schema names.
 
-use crate::outcome::{ErrorKind, ErrorType, ResponseFlags, Signature};
-use crate::{Text, Value};
+use crate::outcome::{ErrorKind, ErrorType, Outcome, ResponseFlags, Signature};
+use crate::{Details, Ended, Request, Text, Value};
 use sluicegate_host::GrpcStatus;
 use sluicegate_policy::Direction;
 use std::num::NonZeroU16;
@@ -182,11 +182,53 @@ impl<'a> Attributes<'a> {
         "sluicegate.schema_error",
     ];
 
+    /// Of an exchange that is over: what the proxy tells. The route's template, the client, the signature and the direction
+    /// are left to be added.
+    pub fn of(request: &'a Request<'_>, ended: &Ended<'a>, outcome: Outcome, details: &Details<'a>) -> Attributes<'a> {
+        let mut attributes =
+            Attributes { error_type: outcome.error_type, error_kind: outcome.kind, ..Attributes::default() };
+        request.fill(&mut attributes);
+        details.fill(ended, &mut attributes);
+        attributes
+    }
+
     /// Leaves out what is so most of the time: that the response came from the upstream, at the first attempt.
     pub fn leave_out_the_obvious(&mut self) {
         self.code_details = self.code_details.filter(|details| !details.is("via_upstream"));
         self.attempt_count = self.attempt_count.filter(|count| *count > 1);
         self.virtual_host_name = None;
+    }
+
+    /// The method, if OpenTelemetry knows it.
+    pub fn known_method(&self) -> Option<&'static str> {
+        let method = self.method?;
+        KNOWN_METHODS.into_iter().find(|known| method.is(known))
+    }
+
+    /// The port that the request is for: where it does not say, that of its scheme.
+    pub fn port(&self) -> Option<NonZeroU16> {
+        let scheme = self.scheme;
+        let of_scheme = |(name, port)| NonZeroU16::new(port).filter(|_| scheme.is_some_and(|scheme| scheme.is(name)));
+        self.server_port.or_else(|| [("http", 80), ("https", 443)].into_iter().find_map(of_scheme))
+    }
+
+    /// The URL that the request is for: OpenTelemetry's `url.full`, put together of its redacted parts. `None` without
+    /// scheme or host.
+    pub fn url(&self) -> Option<String> {
+        let (scheme, host) = (self.scheme?.at_most(WORD).whole(), self.server_address?.whole());
+        let mut url = if host.contains(':') { format!("{scheme}://[{host}]") } else { format!("{scheme}://{host}") };
+        if let Some(port) = self.server_port {
+            url.push_str(&format!(":{port}"));
+        }
+        // `*` is the server as a whole.
+        if let Some(path) = self.path.map(Text::whole).filter(|path| path.starts_with('/')) {
+            url.push_str(&path);
+        }
+        if let Some(query) = self.query {
+            url.push('?');
+            url.push_str(&query.whole());
+        }
+        Some(url)
     }
 
     /// Gives every attribute that is there, in the order of the schema.
@@ -199,7 +241,7 @@ impl<'a> Attributes<'a> {
 
     fn http(&self, give: &mut dyn FnMut(&str, Value<'a>)) {
         if let Some(method) = self.method {
-            match KNOWN_METHODS.into_iter().find(|known| method.is(known)) {
+            match self.known_method() {
                 Some(known) => text("http.request.method", Some(known.into()), WORD, give),
                 None => {
                     text("http.request.method", Some("_OTHER".into()), WORD, give);
@@ -299,6 +341,33 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+
+    #[test]
+    fn the_url_is_put_together_of_its_parts() {
+        let of =
+            |scheme: &'static str, host: &'static str, port: u16, path: &'static str, query: Option<&'static str>| {
+                let attributes = Attributes {
+                    scheme: Some(scheme.into()).filter(|_| !scheme.is_empty()),
+                    server_address: Some(host.into()).filter(|_| !host.is_empty()),
+                    server_port: NonZeroU16::new(port),
+                    path: Some(path.into()),
+                    query: query.map(Text::from),
+                    ..Attributes::default()
+                };
+                (attributes.url().unwrap_or_default(), attributes.port().map(NonZeroU16::get))
+            };
+        for (told, port, url) in [
+            (of("https", "shop", 0, "/a", Some("b=c")), Some(443), "https://shop/a?b=c"),
+            (of("http", "shop", 0, "/", None), Some(80), "http://shop/"),
+            (of("http", "shop", 8080, "/", None), Some(8080), "http://shop:8080/"),
+            (of("http", "::1", 80, "*", None), Some(80), "http://[::1]:80"),
+            (of("ftp", "shop", 0, "/", None), None, "ftp://shop/"),
+            (of("", "shop", 0, "/", None), None, ""),
+            (of("http", "", 0, "/", None), Some(80), ""),
+        ] {
+            assert_eq!(told, (url.to_owned(), port));
+        }
+    }
 
     #[test]
     fn no_name_is_a_dotted_prefix_of_another() {

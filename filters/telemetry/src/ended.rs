@@ -1,9 +1,12 @@
 //! What the proxy tells of an exchange when it is over: first what decides whether anything is said of it at all, then
 //! the rest. Two hostcalls in all.
 
-use crate::outcome::{Ending, ResponseFlags};
+use crate::outcome::{Ending, ErrorKind, Outcome, ResponseFlags};
 use crate::{Attributes, Text, protocol};
-use sluicegate_host::{Attribute, AttributeList, AttributeValues, Exchange, LocalReply, PARENT_SPAN_HANDED_OVER, Vm};
+use sluicegate_host::{
+    Attribute, AttributeList, AttributeValues, Exchange, GrpcStatus, LocalReply, PARENT_SPAN_HANDED_OVER,
+    TRACEPARENT_HANDED_OVER, TraceFacts, Vm,
+};
 use sluicegate_policy::Direction;
 
 /// The lists of attributes, compiled when the filter is configured.
@@ -13,7 +16,7 @@ pub struct Readings {
     details: AttributeList,
 }
 
-const ENDED: [Attribute; 7] = [
+const ENDED: [Attribute; 8] = [
     Attribute::Proxy("response.code"),
     Attribute::Proxy("response.grpc_status"),
     Attribute::Proxy("response.flags"),
@@ -21,6 +24,7 @@ const ENDED: [Attribute; 7] = [
     Attribute::Proxy("request.time"),
     Attribute::Proxy("request.duration"),
     Attribute::Proxy("xds.route_name"),
+    TRACEPARENT_HANDED_OVER,
 ];
 
 const DETAILS: [Attribute; 11] = [
@@ -73,6 +77,8 @@ pub struct Ended<'v> {
     pub time_to_response_headers: Option<u64>,
     /// Envoy's name of the route.
     pub route_name: Option<&'v [u8]>,
+    /// What upstream saw as `traceparent`.
+    pub traceparent: Option<&'v [u8]>,
     /// The answer of one of our own filters.
     pub reply: Option<LocalReply>,
 }
@@ -90,6 +96,7 @@ impl<'v> Ended<'v> {
         let started = unsigned(values.integer()).unwrap_or_default();
         let duration = unsigned(values.integer());
         let route_name = values.bytes();
+        let traceparent = values.bytes();
         let response_started = exchange.facts.response_started;
         // Our own reply has neither details nor flags.
         let unexplained = status.is_some() && flags.is_empty() && code_details.is_empty();
@@ -102,12 +109,31 @@ impl<'v> Ended<'v> {
             duration,
             time_to_response_headers: response_started.map(|at| at.saturating_sub(started)),
             route_name,
+            traceparent,
             reply: if unexplained { exchange.local_reply() } else { exchange.facts.reply },
         }
     }
 
-    /// As [`crate::outcome::Outcome::of`] takes it. `stream` says that the response is one that its client ends.
-    pub fn ending(&self, direction: Direction, stream: bool) -> Ending<'v> {
+    /// What its ending means. Where the client left a response that had begun, a hostcall more tells whether it was a
+    /// stream, which a client ends by leaving.
+    pub fn outcome(&self, exchange: &Exchange) -> Outcome {
+        let direction = exchange.direction();
+        let outcome = Outcome::of(&self.ending(direction, false));
+        if outcome.kind == Some(ErrorKind::ClientGone) && self.time_to_response_headers.is_some() {
+            return Outcome::of(&self.ending(direction, exchange.is_grpc() || is_event_stream(exchange)));
+        }
+        outcome
+    }
+
+    /// The route by which errors are grouped: the template of the policy, else Envoy's name of the route.
+    pub fn route<'r>(&self, template: Option<&'r str>) -> &'r [u8]
+    where
+        'v: 'r,
+    {
+        template.map(str::as_bytes).or(self.route_name).unwrap_or_default()
+    }
+
+    fn ending(&self, direction: Direction, stream: bool) -> Ending<'v> {
         Ending {
             direction,
             status: self.status,
@@ -119,11 +145,24 @@ impl<'v> Ended<'v> {
         }
     }
 
+    /// The trace context of the exchange: the fact, or what another plugin or the proxy's own tracer sent upstream.
+    /// `parent` is [`Details::parent_span`], where that is known already.
+    pub fn trace(&self, exchange: &Exchange, parent: Option<&[u8]>) -> Option<TraceFacts> {
+        exchange.facts.trace.clone().or_else(|| TraceFacts::handed_over(self.traceparent?, parent))
+    }
+
     /// How long its caller waited for the response to begin, in nanoseconds: to its headers, or to the end where none
     /// came. What a stream is to be judged by.
     pub fn latency(&self) -> Option<u64> {
         self.time_to_response_headers.or(self.duration)
     }
+}
+
+/// Server-sent events (HTML, §9.2).
+fn is_event_stream(exchange: &Exchange) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    let content_type = exchange.response_headers().original().get("content-type").unwrap_or_default();
+    content_type.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// What there is to say besides.
@@ -174,7 +213,7 @@ impl<'v> Details<'v> {
     }
 
     /// Fills in what stands here and in `ended`.
-    pub fn fill<'a>(&self, ended: &Ended<'a>, attributes: &mut Attributes<'a>)
+    pub(crate) fn fill<'a>(&self, ended: &Ended<'a>, attributes: &mut Attributes<'a>)
     where
         'v: 'a,
     {
@@ -183,6 +222,7 @@ impl<'v> Details<'v> {
             attributes.protocol_version = Some(version.into());
         }
         attributes.status = ended.status.filter(|status| (100..=999).contains(status));
+        attributes.grpc_status = ended.grpc_status.map(GrpcStatus::from_code);
         attributes.flags = ended.flags;
         attributes.code_details = text(Some(ended.code_details).filter(|details| !details.is_empty()));
         attributes.route_name = text(ended.route_name);

@@ -1,7 +1,7 @@
 //! What log records and spans say alike of an exchange, so that the two join up.
 //!
 //! [`outcome`] tells how it ended, [`Attributes`] holds what there is to say about it in OpenTelemetry's names, [`redact`]
-//! keeps back what must not leak, and [`Resource`] says whose service it was.
+//! keeps back what must not leak, [`Routes`] names the route, and [`Resource`] says whose service it was.
 
 #![forbid(unsafe_code)]
 // A test that overflows fails, which is what it is for.
@@ -9,10 +9,12 @@
 
 mod attributes;
 mod ended;
+pub mod otlp;
 pub mod outcome;
 pub mod redact;
 mod request;
 mod resource;
+mod routes;
 mod text;
 mod value;
 
@@ -20,6 +22,7 @@ pub use attributes::{Attributes, BreakerState, protocol};
 pub use ended::{Details, Ended, Readings};
 pub use request::Request;
 pub use resource::Resource;
+pub use routes::Routes;
 pub use text::Text;
 pub use value::Value;
 

@@ -105,6 +105,11 @@ impl Response {
         self.grpc.is_some_and(|grpc| grpc != GrpcStatus::Ok) || self.status.is_some_and(|status| status >= 400)
     }
 
+    /// The service failed: a 5xx, or a gRPC status that says so.
+    fn is_a_failure(self) -> bool {
+        self.failed() && !self.blames_the_caller()
+    }
+
     /// The failure is the caller's own: a 4xx, or a gRPC status that says so. A gRPC status says more than the HTTP status
     /// that it came with, which is 200 most of the time.
     fn blames_the_caller(self) -> bool {
@@ -160,7 +165,8 @@ fn of_response(code_details: &[u8], response: Response) -> Option<ErrorKind> {
 
 fn severity(kind: ErrorKind, response: Response) -> Severity {
     match kind {
-        ErrorKind::ClientGone | ErrorKind::RateLimited => Severity::Warn,
+        // Unless it was told of a failure before it left.
+        ErrorKind::ClientGone if !response.is_a_failure() => Severity::Warn,
         _ if response.blames_the_caller() => Severity::Warn,
         _ => Severity::Error,
     }

@@ -171,7 +171,7 @@ impl Redactor {
     /// IPv4, also where it is mapped into IPv6; /48 of IPv6). Of what is no address nothing can be cut off, so
     /// [`REDACTED`] stands for it then.
     pub fn client_address<'a>(&self, address: &'a str) -> Cow<'a, str> {
-        if !self.enabled || !self.truncates_addresses {
+        if !self.truncates_addresses {
             return Cow::Borrowed(address);
         }
         address::network(address).map_or(Cow::Borrowed(REDACTED), |network| Cow::Owned(network.to_string()))

@@ -19,10 +19,12 @@ pub struct Request<'h> {
     grpc: bool,
 }
 
-/// Limits in bytes, as the schema of log records has them.
-const MAX_URL: usize = 4096;
-const MAX_HOST: usize = 256;
-const MAX_USER_AGENT: usize = 1024;
+/// Limits in bytes: those of the attributes, and a little more so that what is cut can be seen to be.
+const MAX_URL: usize = 4096 + MORE;
+const MAX_HOST: usize = 256 + MORE;
+const MAX_USER_AGENT: usize = 1024 + MORE;
+/// The longest character.
+const MORE: usize = 4;
 
 impl<'h> Request<'h> {
     /// Of these headers.
@@ -76,7 +78,7 @@ impl<'h> Request<'h> {
     }
 
     /// Fills in what stands here.
-    pub fn fill<'a>(&'a self, attributes: &mut Attributes<'a>) {
+    pub(crate) fn fill<'a>(&'a self, attributes: &mut Attributes<'a>) {
         attributes.method = self.method.map(Text::from);
         attributes.path = text(&self.path);
         attributes.query = text(&self.query);

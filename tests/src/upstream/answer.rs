@@ -90,6 +90,10 @@ fn json(seen: &Seen) -> Bytes {
 
 fn add_headers(headers: &mut HeaderMap, command: &Command) {
     for (name, value) in &command.headers {
+        // There is one content type, and others may come several times.
+        if name == CONTENT_TYPE {
+            headers.remove(name);
+        }
         headers.append(name, value.clone());
     }
     for n in 0..command.fillers {

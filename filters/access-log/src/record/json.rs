@@ -71,21 +71,19 @@ impl<'l> Object<'l> {
     }
 }
 
-/// Gives a time as decimal milliseconds, exact to the microsecond and never rounded up: `12`, `12.3`, `0.045`.
+/// Gives a time as decimal milliseconds, exact to the microsecond and never rounded up: `12.0`, `12.3`, `0.045`. Always
+/// with a fraction: a reader that takes the type from the first value it sees would cut the others.
 pub(super) fn milliseconds(nanoseconds: u64, give: &mut dyn FnMut(&str)) {
     let microseconds = nanoseconds / 1_000;
     give(itoa::Buffer::new().format(microseconds / 1_000));
-    let mut rest = microseconds % 1_000;
-    if rest == 0 {
-        return;
-    }
     give(".");
+    let mut rest = microseconds % 1_000;
     for place in [100, 10, 1] {
+        give(itoa::Buffer::new().format(rest.checked_div(place).unwrap_or(0)));
+        rest = rest.checked_rem(place).unwrap_or(0);
         if rest == 0 {
             return;
         }
-        give(itoa::Buffer::new().format(rest.checked_div(place).unwrap_or(0)));
-        rest = rest.checked_rem(place).unwrap_or(0);
     }
 }
 
@@ -159,11 +157,11 @@ mod tests {
     #[test]
     fn milliseconds_are_decimal_to_the_microsecond() {
         let table = [
-            (0, "0"),
-            (999, "0"),
+            (0, "0.0"),
+            (999, "0.0"),
             (1_000, "0.001"),
             (45_000, "0.045"),
-            (12_000_000, "12"),
+            (12_000_000, "12.0"),
             (12_300_000, "12.3"),
             (12_340_999, "12.34"),
             (12_305_000, "12.305"),

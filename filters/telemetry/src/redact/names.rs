@@ -114,14 +114,15 @@ impl Names {
         }
     }
 
-    /// The mode for the value of `name`, which is percent-decoded. `None`: it may be shown.
+    /// The mode for the value of `name`, which is percent-decoded: that of the longest listed name in it. `None`: it may be
+    /// shown.
     pub(super) fn find(&self, name: &[u8], place: Place) -> Option<Mode> {
         if place == Place::Segment && name.contains(&b'.') {
             return None;
         }
         let first = name.iter().position(u8::is_ascii_alphanumeric)?;
         let last = name.iter().rposition(u8::is_ascii_alphanumeric)?;
-        let mut found = None;
+        let mut found: Option<(usize, Mode)> = None;
         for start in first..=last {
             if !begins_word(name, start, place) {
                 continue;
@@ -137,13 +138,16 @@ impl Names {
                 if whole && node.kept {
                     return None;
                 }
-                if let Some(listed) = node.listed.filter(|_| found.is_none() && ends_word(name, end, place)) {
-                    let counts = if listed.whole { whole && place == Place::Field } else { true };
-                    found = counts.then_some(listed.mode);
+                let length = end.saturating_sub(start);
+                let is_longer = found.is_none_or(|(longest, _)| length > longest);
+                if let Some(listed) = node.listed.filter(|_| is_longer && ends_word(name, end, place))
+                    && (!listed.whole || whole && place == Place::Field)
+                {
+                    found = Some((length, listed.mode));
                 }
             }
         }
-        found
+        found.map(|(_, mode)| mode)
     }
 
     fn child(&self, node: &Node, byte: u8) -> Option<&Node> {
@@ -320,6 +324,19 @@ mod tests {
         {
             assert!(!is_listed(&names, segment, Place::Segment), "{segment}");
         }
+    }
+
+    #[test]
+    fn of_several_listed_names_the_longest_has_the_mode() {
+        let mut names = Names::usual(Mode::Mask);
+        names.list("session_id", Mode::Hash);
+        names.list("secret_key", Mode::Drop);
+        let mode = |name: &str| names.find(name.as_bytes(), Place::Field);
+        assert_eq!(mode("session_id"), Some(Mode::Hash));
+        assert_eq!(mode("user-session-id"), Some(Mode::Hash));
+        assert_eq!(mode("secretKey"), Some(Mode::Drop));
+        assert_eq!(mode("session"), Some(Mode::Mask));
+        assert_eq!(mode("session_key"), Some(Mode::Mask));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! National identity numbers: those that are rarely taken for something else, by their check digit or their form.
 //!
-//! Not among them: the Dutch BSN and others of the kind, of which every tenth number of nine digits is one.
+//! Not among them: the Dutch BSN and others of the kind, of which every eleventh number of nine digits is one.
 
 use std::ops::Range;
 
