@@ -2,6 +2,7 @@
 //! shows what came of them and checks it. Nothing that is printed as an outcome is written here: it all came back from
 //! Envoy or the service. A filter adds a module with its parts, and a line to [`PARTS`].
 
+mod access_log;
 mod counters;
 mod page;
 mod policy;
@@ -21,7 +22,7 @@ use stage::Stage;
 pub(crate) use stay::stay;
 
 /// Everything there is to show, in order.
-const PARTS: [&[Part]; 3] = [&trace_context::PARTS, &policy::PARTS, &counters::PARTS];
+const PARTS: [&[Part]; 4] = [&trace_context::PARTS, &access_log::PARTS, &policy::PARTS, &counters::PARTS];
 
 /// One behaviour.
 struct Part {

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use owo_colors::{OwoColorize, Stream, Style};
+use serde_json::Value;
 use sluicegate_tests::seen::Seen;
 
 use super::stage::Header;
@@ -65,6 +66,26 @@ impl Page {
         }
         rows("sent", &sent, width);
         rows("saw", &outcome, width);
+    }
+
+    /// A request alone.
+    pub(crate) fn sent(&mut self, path: &str, sent: &[Header<'_>]) {
+        say!();
+        say!("   GET {path}");
+        let sent: Vec<_> = sent.iter().map(|(name, value)| Row { name, value, change: None }).collect();
+        let width = sent.iter().map(|row| row.name.len()).max().unwrap_or_default();
+        rows("sent", &sent, width);
+    }
+
+    /// A line of JSON, for people.
+    pub(crate) fn json(&mut self, line: &Value) {
+        say!();
+        for text in format!("{line:#}").lines() {
+            match text.split_once("\": ") {
+                Some((key, value)) => say!("   {}: {value}", styled(format_args!("{key}\""), accent())),
+                None => say!("   {text}"),
+            }
+        }
     }
 
     /// Names and values that belong together.
