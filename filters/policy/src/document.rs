@@ -243,6 +243,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shared_of_a_neighbour_is_read_field_by_field() {
+        let verdict = |text: &str| {
+            let document = parse(text).unwrap();
+            let trace = document.neighbour("trace").shared("request_id").shared("rules");
+            trace.subsection("request_id").integer("header", 1..=9);
+            trace.rules("rules", |rule| rule.boolean("on"));
+            document.finish().map_err(|errors| errors.to_string())
+        };
+        let known = r#"{"version":"1.0","trace":{"mystery":{"x":1},"request_id":{"header":7},"rules":[{"on":true}]}}"#;
+        assert_eq!(verdict(known), Ok(vec![]));
+        let unknown = r#"{"version":"1.0","trace":{"mystery":1,"request_id":{"haeder":7},"rules":[{"no":true}]}}"#;
+        let lines = [
+            "trace.request_id.haeder: unknown field, accepted: header; did you mean header?",
+            "trace.rules[0].no: unknown field, accepted: match, on; did you mean on?",
+        ];
+        assert_eq!(verdict(unknown).unwrap_err(), lines.join("\n"));
+        assert_eq!(verdict(r#"{"version":"1.0","trace":"on"}"#), Ok(vec![]));
+    }
+
+    #[test]
     fn a_neighbours_fields_are_read_and_the_rest_is_left_to_its_owner() {
         let read = |text: &str| {
             let document = parse(text).unwrap();

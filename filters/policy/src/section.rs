@@ -115,6 +115,16 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// The object or list under `name` of a neighbour's section, of which this filter reads every field as its owner does:
+    /// so what is unknown in it is an error here too.
+    #[must_use]
+    pub fn shared(&self, name: &'static str) -> Section<'d> {
+        if let Some(object) = self.object {
+            object.accept_shared(name);
+        }
+        self.clone()
+    }
+
     /// The match rule under `name`. An absent one matches every request.
     pub fn matcher(&self, name: &'static str) -> Matcher {
         Matcher::read(&self.subsection(name))

@@ -6,16 +6,14 @@ use crate::path::Path;
 use crate::value::{Accepted, Object, Quoted, Value};
 
 /// Calls `tell` for every field that no reader asked for, in the order of the document. Objects that nobody opened, such
-/// as the sections of other filters, are not looked into.
+/// as the sections of other filters, are not looked into, but for what is shared of them.
 pub(crate) fn each(object: &Object, path: &Path, tell: &mut dyn FnMut(&Path, &str, &[Accepted])) {
-    let Some(accepted) = object.accepted() else {
-        return;
-    };
+    let (accepted, is_open) = (object.accepted(), object.is_open());
     for (name, value) in &object.fields {
-        if !accepted.iter().any(|known| known.name == &**name || known.alias == Some(name)) {
-            tell(path, name, &accepted);
-        } else if let Value::Object(_) | Value::Array(_) = value {
-            each_within(value, &path.field(name), tell);
+        match accepted.iter().find(|known| known.name == &**name || known.alias == Some(name)) {
+            None if is_open => tell(path, name, &accepted),
+            Some(known) if is_open || known.shared => each_within(value, &path.field(name), tell),
+            _ => {}
         }
     }
 }
@@ -101,7 +99,7 @@ mod tests {
     use crate::testing::{accepted, parse, reading, rejected};
 
     fn named(names: &[&'static str]) -> Vec<Accepted> {
-        names.iter().map(|name| Accepted { name, alias: None, secret: false }).collect()
+        names.iter().map(|name| Accepted { name, alias: None, secret: false, shared: false }).collect()
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Accepted {
     pub(crate) alias: Option<&'static str>,
     /// The field holds a secret: nothing of it may be shown.
     pub(crate) secret: bool,
+    /// The field is answered for, whoever answers for the object around it.
+    pub(crate) shared: bool,
 }
 
 impl Object {
@@ -68,7 +70,7 @@ impl Object {
         if let Some(known) = accepted.iter().find(|known| known.name == name) {
             return *known;
         }
-        let new = Accepted { name, alias: None, secret: false };
+        let new = Accepted { name, alias: None, secret: false, shared: false };
         accepted.push(new);
         new
     }
@@ -83,6 +85,11 @@ impl Object {
         self.change(name, |accepted| accepted.secret = true);
     }
 
+    /// Says that somebody answers for the field `name`, also where nobody does for this object.
+    pub(crate) fn accept_shared(&self, name: &'static str) {
+        self.change(name, |accepted| accepted.shared = true);
+    }
+
     fn change(&self, name: &'static str, change: impl FnOnce(&mut Accepted)) {
         self.accept(name);
         let mut accepted = self.accepted.borrow_mut();
@@ -91,9 +98,14 @@ impl Object {
         }
     }
 
-    /// The names asked for so far, or `None` if nobody opened this object.
-    pub(crate) fn accepted(&self) -> Option<Vec<Accepted>> {
-        self.opened.get().then(|| self.accepted.borrow().clone())
+    /// Whether somebody answers for every field.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.get()
+    }
+
+    /// The names asked for so far.
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+        self.accepted.borrow().clone()
     }
 }
 

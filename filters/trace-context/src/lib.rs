@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Read on: [`formats`](Format) has a file for each format, `propagation.rs` the order of precedence and what goes out,
-//! `policy.rs` the section `trace`.
+//! `spans.rs` what is told to a collector, `policy.rs` the section `trace`.
 
 #![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -41,6 +41,7 @@ mod propagation;
 mod properties;
 mod remote;
 mod request_id;
+mod spans;
 mod tracestate;
 
 pub use formats::Format;
@@ -52,10 +53,13 @@ use observation::Tracer;
 use policy::{Mode, TracePolicy};
 use propagation::Incoming;
 use sluicegate_host::{
-    Callbacks, Exchange, Filter, Flow, HeaderMap, Origin, Outside, Rejected, RequestId, TraceFacts, Vm,
+    Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Origin, Outside, Rejected, RequestId,
+    TraceFacts, Vm,
 };
 use sluicegate_policy::{Direction, Directions, Document};
+use spans::Spans;
 use std::borrow::Cow;
+use std::rc::Rc;
 use tracestate::Tracestate;
 
 #[cfg(all(feature = "plugin", target_os = "wasi"))]
@@ -64,15 +68,21 @@ sluicegate_host::plugin!(TraceContext);
 /// The filter.
 pub struct TraceContext {
     policy: TracePolicy,
+    spans: Option<Spans>,
     counters: Counters,
 }
 
 impl Filter for TraceContext {
     const NAME: &'static str = "trace-context";
-    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
+        .and(Callbacks::RESPONSE_HEADERS)
+        .and(Callbacks::LOG)
+        .and(Callbacks::CALLOUT_RESPONSE);
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<TraceContext, Rejected> {
-        Ok(TraceContext { policy: TracePolicy::read(document), counters: Counters::define(vm)? })
+        let (policy, spans) = TracePolicy::read(document);
+        let spans = spans.filter(|_| policy.enabled).map(|spans| Spans::open(spans, vm)).transpose()?;
+        Ok(TraceContext { policy, spans, counters: Counters::define(vm)? })
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
@@ -88,6 +98,7 @@ impl Filter for TraceContext {
         };
         let baggage = self.baggage(headers, trusted);
         let request_id = self.request_id(headers, trusted, exchange, &mut changes);
+        let head = Rc::clone(headers);
 
         let out = exchange.request_headers_mut();
         for (name, value) in changes.0 {
@@ -109,6 +120,9 @@ impl Filter for TraceContext {
         }
         exchange.facts.trace = trace;
         exchange.facts.request_id = request_id;
+        if let Some(spans) = &self.spans {
+            spans.on_request_headers(head, exchange);
+        }
         Flow::Continue
     }
 
@@ -116,6 +130,27 @@ impl Filter for TraceContext {
         // Without a request here (an earlier filter answered) there is no id to echo.
         if let Some(id) = exchange.facts.request_id.clone().filter(|_| self.policy.request_id.echo) {
             exchange.response_headers_mut().set(self.policy.request_id.header.clone(), id.as_str());
+        }
+        if let Some(spans) = &self.spans {
+            spans.on_response_headers(exchange);
+        }
+    }
+
+    fn on_log(&self, exchange: &mut Exchange) {
+        if let Some(spans) = &self.spans {
+            spans.on_log(exchange);
+        }
+    }
+
+    fn on_tick(&self, vm: &Vm) {
+        if let Some(spans) = &self.spans {
+            spans.on_tick(vm);
+        }
+    }
+
+    fn on_callout_response(&self, token: CalloutToken, response: &CalloutResponse<'_>, vm: &Vm) {
+        if let Some(spans) = &self.spans {
+            spans.on_callout_response(token, response, vm);
         }
     }
 }

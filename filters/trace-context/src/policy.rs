@@ -3,7 +3,11 @@
 use crate::baggage::MAX_MEMBERS;
 use crate::formats::{Format, Formats};
 use crate::header_names::{A_HEADER_OF_OURS, A_HEADER_TO_PUBLISH, may_be_published, may_be_written};
+use crate::spans::SpanPolicy;
+use sluicegate_otlp::{Settings, Signal};
 use sluicegate_policy::{Directions, Document, Rules, Section, is_token};
+use sluicegate_telemetry::Routes;
+use sluicegate_telemetry::redact::Redactor;
 use std::borrow::Cow;
 
 /// What becomes of a valid context.
@@ -65,7 +69,8 @@ const MODES: [(&str, Mode); 3] =
 const ID_KINDS: [(&str, IdKind); 2] = [("uuidv7", IdKind::UuidV7), ("uuidv4", IdKind::UuidV4)];
 
 impl TracePolicy {
-    pub(crate) fn read(document: &Document<'_>) -> TracePolicy {
+    /// The section, and in it what is to become of spans.
+    pub(crate) fn read(document: &Document<'_>) -> (TracePolicy, Option<SpanPolicy>) {
         let trace = document.section("trace");
         let formats = Format::ALL.map(|format| (format.name(), format));
         let extract = trace.choices("extract", &formats).unwrap_or_else(|| Format::ALL.to_vec());
@@ -75,13 +80,15 @@ impl TracePolicy {
         let request_id = read_request_id(&trace.subsection("request_id"), &ours);
         let baggage = read_baggage(&trace.subsection("baggage"));
         let observe_header = read_observe_header(&trace.subsection("observe"), &ours, &request_id, &baggage);
+        let inject: Formats = inject.into_iter().collect();
+        let spans = read_spans(&trace, document, inject);
         let policy = TracePolicy {
             enabled: trace.boolean("enabled").unwrap_or(true),
             directions: trace.directions("direction").unwrap_or(Directions::ALL),
-            mode: trace.choice("mode", &MODES).unwrap_or(Mode::Forward),
+            mode: read_mode(&trace),
             request_id,
             extract,
-            inject: inject.into_iter().collect(),
+            inject,
             ours,
             trust_incoming: trace.boolean("trust_incoming").unwrap_or(true),
             rules: trace.rules("rules", |rule| rule.required().boolean("trust_incoming").unwrap_or(true)),
@@ -90,7 +97,7 @@ impl TracePolicy {
             observe_header,
         };
         policy.warn(&trace);
-        policy
+        (policy, spans)
     }
 
     /// What may be meant, but more likely is not.
@@ -105,6 +112,41 @@ impl TracePolicy {
             trace.warn("inject", "is empty: upstream sees no context where none came in");
         }
     }
+}
+
+/// A span is exported where this hop has one of its own, and only there.
+fn read_mode(trace: &Section<'_>) -> Mode {
+    let mode = trace.choice("mode", &MODES);
+    if !trace.subsection("spans").is_given() {
+        return mode.unwrap_or(Mode::Forward);
+    }
+    let accepted = "\"participate\", or no spans";
+    match mode {
+        None | Some(Mode::Participate) => {}
+        Some(Mode::Forward) => {
+            trace.reject_as("mode", "\"forward\", by which this hop has no span to export", accepted)
+        }
+        Some(Mode::Observe) => {
+            trace.reject_as("mode", "\"observe\", by which the proxy's tracer exports spans", accepted)
+        }
+    }
+    Mode::Participate
+}
+
+fn read_spans(trace: &Section<'_>, document: &Document<'_>, inject: Formats) -> Option<SpanPolicy> {
+    let spans = trace.subsection("spans");
+    let settings = Settings::read(&spans, Signal::Traces);
+    if !spans.is_given() {
+        return None;
+    }
+    let otlp = spans.subsection("otlp");
+    if settings.is_none() && !otlp.is_given() {
+        otlp.reject("cluster", "the name of the proxy's cluster in which the collector is");
+    }
+    let access_log = document.neighbour("access_log").shared("redact").shared("routes");
+    let redactor = Redactor::from_policy(&access_log.subsection("redact"));
+    let routes = Routes::read(&access_log);
+    Some(SpanPolicy { settings: settings?, redactor, routes, writes_traceparent: inject.contains(Format::W3c) })
 }
 
 fn read_request_id(section: &Section<'_>, ours: &[Format]) -> RequestIdPolicy {
@@ -179,7 +221,8 @@ mod tests {
             "sampled_default": false,
             "request_id": {"header": "X-Correlation-Id", "format": "uuidv4", "echo": false},
             "baggage": {"from_headers": {"user.id": "X-User-Id"}},
-            "observe": {"header": "x-tracer"}
+            "observe": {"header": "x-tracer"},
+            "spans": {"otlp": {"cluster": "otel_collector", "batch": {"max_age": "2s"}}}
         }"#;
         assert_eq!(rejection(all), "");
     }
@@ -206,6 +249,19 @@ mod tests {
                 "trace.observe.header: found \"x-t\"",
             ),
             (r#"{"direction": []}"#, "trace.direction"),
+            (r#"{"spans": {}}"#, "trace.spans.otlp.cluster: missing, accepted: the name of"),
+            (r#"{"spans": {"otlp": {}}}"#, "trace.spans.otlp.cluster: missing"),
+            (r#"{"spans": {"otlp": {"cluster": ""}}}"#, "trace.spans.otlp.cluster: found \"\""),
+            (r#"{"spans": true}"#, "trace.spans: found true, accepted: an object"),
+            (r#"{"spans": {"otpl": {"cluster": "c"}}}"#, "trace.spans.otpl: unknown field"),
+            (
+                r#"{"mode": "forward", "spans": {"otlp": {"cluster": "c"}}}"#,
+                r#"trace.mode: found "forward", by which this hop has no span to export, accepted: "participate", or no spans"#,
+            ),
+            (
+                r#"{"mode": "observe", "spans": {"otlp": {"cluster": "c"}}}"#,
+                r#"trace.mode: found "observe", by which the proxy's tracer exports spans, accepted: "participate", or no spans"#,
+            ),
         ] {
             let lines = rejection(trace);
             assert!(lines.contains("trace-context: policy rejected: "), "{trace}: {lines}");

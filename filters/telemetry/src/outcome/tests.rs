@@ -160,7 +160,7 @@ fn envoys_flags() {
         (
             "a rate limit over gRPC",
             Ending { grpc_status: Some(14), ..flagged(200, "RL") },
-            Warn,
+            Error,
             Some(Kind::RateLimited),
             kind(Kind::RateLimited),
         ),

@@ -200,8 +200,9 @@ fn redaction_can_be_switched_off() {
     assert_eq!(redactor.query(b"token=abc&m=a@b.co&x=\xff", 22), "token=abc&m=a@b.co&x=");
     assert_eq!(redactor.attribute("cookie", b"a=b", NO_LIMIT).as_deref(), Some("a=b"));
     assert_eq!(redactor.text(b"a@b.co", NO_LIMIT), "a@b.co");
-    assert_eq!(redactor.client_address("203.0.113.7"), "203.0.113.7");
     assert_eq!(redactor.mode_of("cookie"), None);
+    // An address is truncated because the policy says so, not because it looks like a secret.
+    assert_eq!(redactor.client_address("203.0.113.7"), "203.0.113.0");
 }
 
 #[test]
