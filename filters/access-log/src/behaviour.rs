@@ -5,6 +5,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::AccessLog;
 use sluicegate_host::double::{Double, Running};
+use sluicegate_host::{Callbacks, Exchange, Filter, Flow, Rejected, RequestId, TraceFacts, Vm};
+use sluicegate_policy::Document;
 use std::time::Duration;
 
 pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -233,7 +235,9 @@ fn rules_change_the_severity_of_all_or_of_some_responses() {
         {"match": {"path": {"prefix": "/cart"}}, "severity": "fatal"},
         {"severity": "debug"}
     ]"#;
-    for (code, severity) in [(404, "INFO"), (503, "INFO"), (403, "FATAL"), (200, "FATAL")] {
+    for (code, severity) in
+        [(404, "INFO"), (503, "INFO"), (599, "INFO"), (403, "FATAL"), (600, "FATAL"), (200, "FATAL")]
+    {
         let expected = format!(r#""severity_text":"{severity}""#);
         assert_contains(&logged(rules, code, &[]).unwrap(), &[&expected]);
     }
@@ -248,6 +252,10 @@ fn the_route_is_the_template_of_the_policy() {
     assert!(!without.contains("http.route"), "{without}");
     let signature = |line: &str| line.split_once("error.signature\":\"").map(|(_, rest)| rest[..16].to_owned());
     assert_ne!(signature(&line), signature(&without));
+    let (proxy, mut running) = filter(routes);
+    ends(proxy, 503, "no_such_details");
+    running.request(&[(":path", "/cart/7"), (":method", "GET")]);
+    assert_ne!(signature(&line), signature(&self::line(proxy).unwrap()), "details count");
     assert_eq!(signature(&line), signature(&logged(routes, 503, &[]).unwrap()));
 }
 
@@ -320,7 +328,7 @@ fn attributes_are_redacted_by_where_they_come_from_and_by_their_own_names() {
         {"name": "api_key", "request_header": "x-key"},
         {"name": "mail", "request_header": "x-mail"},
         {"name": "session", "request_header": "x-number", "type": "integer"},
-        {"name": "auth", "property": "request.headers.authorization"}
+        {"name": "header", "property": "request.headers.authorization"}
     ]"#;
     let (proxy, mut running) = filter(attributes);
     ends(proxy, 200, "via_upstream");
@@ -335,7 +343,7 @@ fn attributes_are_redacted_by_where_they_come_from_and_by_their_own_names() {
     let line = line(proxy).unwrap();
     assert_contains(
         &line,
-        &[r#""who":"[redacted]","api_key":"[redacted]","mail":"to [redacted]","auth":"[redacted]""#],
+        &[r#""who":"[redacted]","api_key":"[redacted]","mail":"to [redacted]","header":"[redacted]""#],
     );
     for secret in ["s3cr3t", "k3y", "jane", "4711"] {
         assert!(!line.contains(secret), "{line}");
@@ -388,17 +396,26 @@ fn a_wrong_section_is_rejected_with_all_that_is_wrong() {
         (r#""attributes": [{"value": "x"}]"#, "access_log.attributes[0].name: missing"),
         (
             r#""attributes": [{"name": "http.x", "value": "x"}]"#,
-            "access_log.attributes: found custom_collision: http.x",
+            "access_log.attributes[0].name: found custom_collision: http.x",
         ),
-        (r#""attributes": [{"name": "A", "value": "x"}]"#, "access_log.attributes: found custom_name: A"),
+        (r#""attributes": [{"name": "A", "value": "x"}]"#, "access_log.attributes[0].name: found custom_name: A"),
         (
             r#""attributes": [{"name": "a", "value": "x"}, {"name": "a.b", "value": "x"}]"#,
-            "access_log.attributes: found custom_collision: a",
+            "access_log.attributes[1].name: found custom_collision: a",
         ),
         (
             r#""attributes": [{"name": "n", "value": "x", "type": "integer"}]"#,
-            "access_log.attributes[0].value: found \"x\", accepted: a value of the attribute's type",
+            "access_log.attributes[0].value: found a text that is not of the attribute's type",
         ),
+        (
+            // As a secret it would be redacted, and that is no number. It is not shown.
+            r#""attributes": [{"name": "session", "value": "4711", "type": "integer"}]"#,
+            "access_log.attributes[0].value: found a text that is not of the attribute's type",
+        ),
+        (r#""attributes": [{"name": "a", "property": "request.headers"}]"#, "access_log.attributes[0].property: found"),
+        (r#""attributes": [{"name": "a", "property": "xds.node"}]"#, "access_log.attributes[0].property: found"),
+        (r#""severity": [{"status": "04xx", "severity": "info"}]"#, "access_log.severity[0].status: found \"04xx\""),
+        (r#""min_severity": "fatal""#, "access_log.min_severity: found \"fatal\""),
         (r#""attributes": [{"name": "a", "request_header": "x y"}]"#, "access_log.attributes[0].request_header: found"),
         (r#""attributes": [{"name": "a", "property": "a..b"}]"#, "access_log.attributes[0].property: found"),
         (r#""redact": {"mode": "blur"}"#, "access_log.redact.mode: found \"blur\""),
@@ -415,4 +432,144 @@ fn a_collector_that_no_sink_uses_earns_a_warning() {
     let (proxy, _) = filter(r#""otlp": {"cluster": "otel"}"#);
     let lines = proxy.log_lines();
     assert!(lines.iter().any(|line| line.contains("access_log.otlp: is not used")), "{lines:?}");
+}
+
+#[test]
+fn properties_are_read_as_what_they_are_meant_to_be() {
+    let attributes = r#""attributes": [
+        {"name": "digits", "property": "a.b", "type": "integer"},
+        {"name": "port", "property": "a.c", "type": "float"},
+        {"name": "share", "property": "a.d", "type": "float"},
+        {"name": "mtls", "property": "a.e", "type": "bool"},
+        {"name": "empty", "property": "a.f"},
+        {"name": "code", "property": "response.code", "type": "integer"},
+        {"name": "status", "property": "response.code", "type": "integer"}
+    ]"#;
+    let (proxy, mut running) = filter(attributes);
+    ends(proxy, 200, "via_upstream");
+    proxy.set("a\0b", "12345678");
+    proxy.set("a\0c", 21900i64.to_le_bytes());
+    proxy.set("a\0d", 0.25f64.to_le_bytes());
+    proxy.set("a\0e", [1]);
+    proxy.set("a\0f", "");
+    running.request(&[(":path", "/")]);
+    let line = line(proxy).unwrap();
+    // `code` is a name under which secrets stand, and a number that is secret is left out.
+    assert_contains(&line, &[r#""digits":12345678,"port":21900.0,"share":0.25,"mtls":true,"status":200}"#]);
+}
+
+#[test]
+fn what_the_proxy_has_as_a_map_never_comes_out() {
+    let (proxy, mut running) = filter(r#""attributes": [{"name": "m", "property": "metadata.filter_metadata.x"}]"#);
+    ends(proxy, 200, "via_upstream");
+    proxy.set("metadata\0filter_metadata\0x", *b"\x0a\x06cookie\x12\x06s3cr3t");
+    running.request(&[(":path", "/")]);
+    let line = line(proxy).unwrap();
+    assert_contains(&line, &[r#""sluicegate.schema_error":"custom_type: m is not a string""#]);
+    assert!(!line.contains("s3cr3t"), "{line}");
+}
+
+#[test]
+fn a_number_that_is_no_text_at_all_makes_the_record_the_smallest() {
+    let (proxy, mut running) = filter(r#""attributes": [{"name": "n", "request_header": "x-n", "type": "float"}]"#);
+    ends(proxy, 200, "via_upstream");
+    running.request(&[(":path", &b"/"[..]), ("x-n", b"\xff")]);
+    assert_contains(&line(proxy).unwrap(), &["custom_type: n is not a number"]);
+}
+
+#[test]
+fn texts_that_grow_when_they_are_escaped_cost_a_record_only_their_ends() {
+    let attributes: Vec<_> =
+        (0..8).map(|n| format!(r#"{{"name": "a{n}", "request_header": "x-odd", "max_length": 1024}}"#)).collect();
+    let (proxy, mut running) = filter(&format!(r#""attributes": [{}]"#, attributes.join(",")));
+    ends(proxy, 200, "via_upstream");
+    let odd = "\u{80}".repeat(3_000);
+    let path = format!("/{odd}?{odd}");
+    running.request(&[(":path", path.as_str()), (":method", "GET"), ("user-agent", &odd), ("x-odd", &odd)]);
+    let line = line(proxy).unwrap();
+    assert_contains(&line, &[r#""url.path":"/\u0080"#, r#""http.request.method":"GET""#, r#""a7":"\u0080"#, "…\""]);
+    assert!(line.len() <= crate::record::MAX_LINE + 1, "{}", line.len());
+}
+
+#[test]
+fn a_line_that_the_proxy_does_not_take_is_counted() {
+    let (proxy, mut running) = filter("");
+    ends(proxy, 200, "via_upstream");
+    proxy.refuse("proxy_set_property");
+    running.request(&[(":path", "/")]);
+    running.tick();
+    assert_eq!(proxy.metric("sluicegate_access_log_undelivered_total"), Some(1));
+}
+
+#[test]
+fn a_record_that_does_not_conform_is_counted_once_however_many_sinks_it_has() {
+    for sinks in [r#"["proxy", "otlp", "proxy_log"]"#, r#""otlp""#, r#""proxy""#] {
+        let (proxy, mut running) = filter(&format!(
+            r#""sinks": {sinks}, "otlp": {{"cluster": "c"}}, "attributes": [{{"name": "n", "request_header": "x-n", "type": "bool"}}]"#
+        ));
+        ends(proxy, 200, "via_upstream");
+        running.request(&[(":path", "/"), ("x-n", "perhaps")]);
+        running.tick();
+        assert_eq!(proxy.metric("sluicegate_access_log_schema_errors_total.code=custom_type"), Some(1), "{sinks}");
+    }
+}
+
+#[test]
+fn a_collector_gets_nothing_that_no_sink_wants_it_to_get() {
+    let (proxy, mut running) = filter(r#""otlp": {"cluster": "c"}"#);
+    ends(proxy, 200, "via_upstream");
+    running.request(&[(":path", "/")]);
+    proxy.advance(Duration::from_secs(60));
+    running.tick();
+    assert!(proxy.callouts().is_empty());
+}
+
+#[test]
+fn a_burst_is_of_exchanges_that_end_together() {
+    let (proxy, mut running) = filter(r#""burst": {"first": 1, "every": 1000}"#);
+    for (number, begin) in [BEGIN, BEGIN - 5_000_000_000].into_iter().enumerate() {
+        ends(proxy, 200, "via_upstream");
+        proxy.set("request\0time", begin.to_le_bytes());
+        proxy.set("request\0duration", (BEGIN + 1_000 - begin).to_le_bytes());
+        running.request(&[(":path", "/")]);
+        assert_eq!(line(proxy).is_some(), number == 0, "{number}");
+    }
+}
+
+/// Another filter in the same module, before the access log.
+struct Before(AccessLog);
+
+impl Filter for Before {
+    const NAME: &'static str = "before";
+    const CALLBACKS: Callbacks = AccessLog::CALLBACKS;
+
+    fn configure(document: &Document<'_>, vm: &Vm) -> Result<Before, Rejected> {
+        AccessLog::configure(document, vm).map(Before)
+    }
+
+    fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+        exchange.facts.request_id = RequestId::parse(b"from-the-facts");
+        exchange.facts.trace = TraceFacts::handed_over(NOT_SAMPLED.as_bytes(), Some(b"b7ad6b7169203331"));
+        self.0.on_request_headers(exchange)
+    }
+
+    fn on_log(&self, exchange: &mut Exchange) {
+        self.0.on_log(exchange);
+    }
+}
+
+#[test]
+fn facts_come_before_headers() {
+    let proxy = Double::new();
+    let mut running = proxy.start::<Before>(r#"{"version": "1.0"}"#).unwrap();
+    let headers = [(":path", "/"), ("traceparent", TRACEPARENT), ("x-request-id", "of-the-header")];
+    ends(proxy, 200, "via_upstream");
+    running.request(&headers);
+    assert_eq!(line(proxy), None, "the facts say that it is not sampled");
+    ends(proxy, 503, "via_upstream");
+    running.request(&headers);
+    assert_contains(
+        &line(proxy).unwrap(),
+        &[r#""req_id":"from-the-facts""#, r#""parent_span_id":"b7ad6b7169203331","trace_flags":"00""#],
+    );
 }

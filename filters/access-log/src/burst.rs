@@ -158,4 +158,16 @@ mod tests {
         }
         assert_eq!(burst.pass(key(0), 100 * SECOND), Some(1));
     }
+
+    #[test]
+    fn keys_without_a_place_share_one_count() {
+        let mut burst = Burst::new(Limit { first: 1, every: 1_000 });
+        for route in 0..MAX_KEYS as u32 {
+            assert_eq!(burst.pass(key(route), 200 * SECOND), Some(0));
+        }
+        // A known key is told apart although there is no place for another.
+        assert_eq!(burst.pass(key(5), 200 * SECOND), None);
+        assert_eq!(burst.pass(key(5_000_000), 200 * SECOND), Some(0), "the first of the rest");
+        assert_eq!(burst.pass(key(6_000_000), 200 * SECOND), None, "shares their count");
+    }
 }

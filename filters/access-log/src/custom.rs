@@ -31,6 +31,7 @@ enum Source {
 pub(crate) struct Fetched<'a> {
     attribute: &'a CustomAttribute,
     text: Cow<'a, str>,
+    is_binary: bool,
 }
 
 const KINDS: [(&str, CustomKind); 4] = [
@@ -48,16 +49,42 @@ const MAX_CHARACTER: usize = 4;
 const MAX_PROPERTY: usize = 256;
 
 const A_HEADER: &str = "an HTTP header name (RFC 9110 §5.1), at most 128 characters";
-const A_PROPERTY: &str = "a property of the proxy, its parts joined by dots, such as \"upstream.address\"";
+const A_PROPERTY: &str =
+    "a property of the proxy with one value, its parts joined by dots, such as \"upstream.address\"";
+const A_NAME: &str = "lower-case words joined by dots, at most 64 characters, outside of the namespaces of the schema, each \
+                      once and none a dotted prefix of another";
+
+/// Properties that are maps or messages: headers would come out whole, secrets included.
+const NOT_ONE_VALUE: [&str; 17] = [
+    "cluster_metadata",
+    "connection",
+    "destination",
+    "filter_state",
+    "listener_metadata",
+    "metadata",
+    "node",
+    "request",
+    "request.headers",
+    "response",
+    "response.headers",
+    "response.trailers",
+    "route_metadata",
+    "source",
+    "upstream",
+    "upstream_host_metadata",
+    "xds",
+];
 
 /// Reads `attributes`. `redactor` redacts literals once and for all.
 pub(crate) fn read(section: &Section<'_>, redactor: &Redactor) -> Vec<CustomAttribute> {
-    let items = section.items_up_to("attributes", MAX_CUSTOM);
-    let attributes: Vec<_> = items.iter().filter_map(|item| read_one(item, redactor)).collect();
-    if let Err(error) = check_names(attributes.iter().map(|attribute| attribute.name.as_str())) {
-        let accepted = "lower-case words joined by dots, at most 64 characters, outside of the namespaces of the schema, \
-                        each once and none a dotted prefix of another";
-        section.reject_as("attributes", error, accepted);
+    let mut attributes: Vec<CustomAttribute> = Vec::new();
+    for item in section.items_up_to("attributes", MAX_CUSTOM) {
+        let Some(attribute) = read_one(&item, redactor) else { continue };
+        let names = attributes.iter().chain([&attribute]).map(|attribute| attribute.name.as_str());
+        match check_names(names) {
+            Ok(()) => attributes.push(attribute),
+            Err(error) => item.reject_as("name", error, A_NAME),
+        }
     }
     attributes
 }
@@ -72,16 +99,17 @@ fn read_one(item: &Section<'_>, redactor: &Redactor) -> Option<CustomAttribute> 
     let property = item.string_where("property", is_property, A_PROPERTY);
     let property = property.map(|path| Source::Property(path.replace('.', "\0")));
     let value = item.string("value");
-    let name = item.required().string_where(
-        "name",
-        |name| name.len() <= MAX_CUSTOM_NAME,
-        "a name of at most 64 characters",
-    )?;
+    let name = item.required().string_where("name", |name| name.len() <= MAX_CUSTOM_NAME, A_NAME)?;
     let literal = value.and_then(|value| redactor.attribute(name, value.as_bytes(), MAX_CUSTOM_TEXT));
     if let Some(text) = &literal
         && let CustomValue::Mistyped(_) = CustomValue::read(kind, text.as_bytes())
     {
-        item.reject("value", "a value of the attribute's type that is not redacted");
+        // Without the value, which may be under the name of a secret.
+        item.reject_as(
+            "value",
+            "a text that is not of the attribute's type",
+            "a value of its type that is not redacted",
+        );
     }
     let literal = literal.map(|text| Source::Literal(text.into_owned()));
     Some(CustomAttribute {
@@ -97,7 +125,12 @@ fn is_header(name: &str) -> bool {
 }
 
 fn is_property(path: &str) -> bool {
-    path.len() <= MAX_PROPERTY && !path.contains('\0') && path.split('.').all(|part| !part.is_empty())
+    // The newer names of the same things.
+    let short = path.strip_prefix("xds.").unwrap_or(path);
+    path.len() <= MAX_PROPERTY
+        && !path.contains('\0')
+        && path.split('.').all(|part| !part.is_empty())
+        && !NOT_ONE_VALUE.contains(&short)
 }
 
 /// Fetches them all: one hostcall for headers of the request, one for those of the response, one for each property.
@@ -112,16 +145,23 @@ pub(crate) fn fetch<'a>(
 fn fetch_one<'a>(attribute: &'a CustomAttribute, exchange: &'a Exchange, redactor: &Redactor) -> Option<Fetched<'a>> {
     let first = |headers: &'a HeaderMap, name: &str| headers.get(name).map(Cow::Borrowed);
     let (raw, source_name) = match &attribute.source {
-        Source::Literal(text) => return Some(Fetched { attribute, text: Cow::Borrowed(text) }),
+        Source::Literal(text) => return Some(Fetched { attribute, text: Cow::Borrowed(text), is_binary: false }),
         Source::RequestHeader(name) => (first(exchange.request_headers().original(), name)?, name.as_str()),
         Source::ResponseHeader(name) => (first(exchange.response_headers().original(), name)?, name.as_str()),
         Source::Property(path) => {
             let value = exchange.property(path).filter(|value| !value.is_empty())?;
-            (Cow::Owned(property_text(value, attribute.kind)), path.rsplit('\0').next().unwrap_or_default())
+            (Cow::Owned(property_text(value, attribute.kind)), header_of(path).unwrap_or(&attribute.name))
         }
     };
+    let is_binary = raw.iter().any(|byte| *byte < b' ' && *byte != b'\t');
     let text = redacted(attribute, source_name, raw, redactor)?;
-    Some(Fetched { attribute, text })
+    Some(Fetched { attribute, text, is_binary })
+}
+
+/// The header that a property is.
+fn header_of(path: &str) -> Option<&str> {
+    let maps = ["request\0headers\0", "response\0headers\0", "response\0trailers\0"];
+    maps.into_iter().find_map(|map| path.strip_prefix(map))
 }
 
 /// Redacted under the name of where it comes from as well as under its own. A number that is secret is left out, for what
@@ -153,13 +193,13 @@ fn is_same(text: &str, raw: &[u8]) -> bool {
     text.as_bytes() == raw || std::str::from_utf8(raw).is_err()
 }
 
-/// The proxy hands numbers over in binary. Eight digits are text all the same: no number that they could be is any
-/// property's.
+/// The text of a property that is to be of this kind. The proxy hands numbers over in binary, without saying of which sort.
 fn property_text(value: Vec<u8>, kind: CustomKind) -> Vec<u8> {
+    // Eight digits are text all the same: no number that they could be is any property's.
     let is_digits = value.iter().all(|byte| byte.is_ascii_digit() || b"+-.".contains(byte));
     match (kind, <[u8; 8]>::try_from(value.as_slice())) {
         (CustomKind::Integer, Ok(bytes)) if !is_digits => i64::from_le_bytes(bytes).to_string().into_bytes(),
-        (CustomKind::Float, Ok(bytes)) if !is_digits => format!("{:?}", f64::from_le_bytes(bytes)).into_bytes(),
+        (CustomKind::Float, Ok(bytes)) if !is_digits => format!("{:?}", number(bytes)).into_bytes(),
         (CustomKind::Bool, _) if matches!(value.as_slice(), [0 | 1]) => {
             if value == [1] {
                 b"true".to_vec()
@@ -171,9 +211,20 @@ fn property_text(value: Vec<u8>, kind: CustomKind) -> Vec<u8> {
     }
 }
 
+/// Integers and doubles look alike, but integers that occur are no doubles that do.
+fn number(bytes: [u8; 8]) -> f64 {
+    const USUAL: std::ops::Range<f64> = 1e-100..1e100;
+    let (double, integer) = (f64::from_le_bytes(bytes), i64::from_le_bytes(bytes));
+    if double == 0.0 || USUAL.contains(&double.abs()) { double } else { integer as f64 }
+}
+
 impl Fetched<'_> {
     /// As a record takes it.
     pub(crate) fn value(&self) -> Custom<'_> {
+        // A map or a message of the proxy's in its own encoding is no text.
+        if self.attribute.kind == CustomKind::String && self.is_binary {
+            return Custom { name: &self.attribute.name, value: CustomValue::Mistyped(CustomKind::String) };
+        }
         let value = match CustomValue::read(self.attribute.kind, self.text.as_bytes()) {
             CustomValue::Text(text) => CustomValue::Text(text.at_most(self.attribute.max_length)),
             other => other,

@@ -119,13 +119,10 @@ impl Filter for AccessLog {
         let route_template = self.policy.routes.template(head.as_ref());
         let route = ended.route(route_template);
         let suppressed = match &self.burst {
-            Some(burst) => {
-                let now = ended.started.saturating_add(ended.duration.unwrap_or_default());
-                match burst.borrow_mut().pass(Key::of(route, severity), now) {
-                    Some(suppressed) => suppressed,
-                    None => return self.counters.not_kept(NotKept::Burst),
-                }
-            }
+            Some(burst) => match burst.borrow_mut().pass(Key::of(route, severity), ended.end()) {
+                Some(suppressed) => suppressed,
+                None => return self.counters.not_kept(NotKept::Burst),
+            },
             None => 0,
         };
 
@@ -160,9 +157,8 @@ impl Filter for AccessLog {
             attributes,
             custom: &custom,
         };
-        let observed = ended.started.saturating_add(ended.duration.unwrap_or_default());
         self.counters.kept(severity);
-        self.sinks.deliver(&record, observed, exchange, &self.counters);
+        self.sinks.deliver(&record, ended.end(), exchange, &self.counters);
     }
 
     fn on_tick(&self, vm: &Vm) {

@@ -161,6 +161,7 @@ proptest! {
         let timestamp = fields.remove("timestamp").expect("a time");
         prop_assert_eq!(timestamp, "2023-11-14T22:13:20.000000000Z");
         prop_assert_eq!(record.time_unix_nano, 1_700_000_000_000_000_000);
+        prop_assert_eq!(record.observed_time_unix_nano, 1_700_000_000_000_000_000 + end.duration as u64);
         let exported = as_json(record);
         prop_assert!(same(&line, &exported), "{line}\n{exported}");
     }

@@ -185,19 +185,31 @@ impl<'a> Record<'a> {
     /// in `sluicegate.schema_error`. That one is below 16 KiB; `limit`, in bytes, is for the whole one.
     pub fn write(&self, resource: &Resource, limit: usize, line: &mut String) -> Result<(), SchemaError> {
         let start = line.len();
-        let written = self.check().and_then(|()| {
-            self.render(resource, None, line);
-            let length = line.len().saturating_sub(start);
-            if length <= limit { Ok(()) } else { Err(SchemaError::LineTooLong) }
-        });
+        let written = self.check().and_then(|()| self.fit(resource, limit, line));
         if let Err(error) = &written {
             line.truncate(start);
-            self.render(resource, Some(error), line);
+            self.render(resource, Some(error), usize::MAX, line);
         }
         written
     }
 
-    fn render(&self, resource: &Resource, error: Option<&SchemaError>, line: &mut String) {
+    /// Renders the record with texts as short as they must be: who sends characters that grow sixfold when they are escaped
+    /// shall not get rid of the rest.
+    fn fit(&self, resource: &Resource, limit: usize, line: &mut String) -> Result<(), SchemaError> {
+        const TEXTS: [usize; 3] = [usize::MAX, 512, 64];
+        let start = line.len();
+        for most in TEXTS {
+            line.truncate(start);
+            self.render(resource, None, most, line);
+            if line.len().saturating_sub(start) <= limit {
+                return Ok(());
+            }
+        }
+        Err(SchemaError::LineTooLong)
+    }
+
+    /// Texts of attributes are cut after `most` bytes.
+    fn render(&self, resource: &Resource, error: Option<&SchemaError>, most: usize, line: &mut String) {
         let mut object = Object::open(line);
         object.key("timestamp");
         object.quoted(|line| timestamp::push(line, self.timestamp));
@@ -222,7 +234,13 @@ impl<'a> Record<'a> {
         }
         object.key("attributes");
         object.nested(|attributes| match error {
-            None => self.attributes(&mut |name, value| attributes.value(name, value)),
+            None => self.attributes(&mut |name, value| {
+                let value = match value {
+                    Value::Text(text) => Value::Text(text.at_most(most)),
+                    other => other,
+                };
+                attributes.value(name, value);
+            }),
             Some(error) => {
                 let reason = error.to_string();
                 attributes.value(Record::SCHEMA_ERROR, Value::Text(Text::from(reason.as_str()).at_most(MAX_REASON)));

@@ -34,6 +34,7 @@ struct State {
     tick_period: Duration,
     callouts: Vec<SentCallout>,
     route_cache_clears: usize,
+    refused: Vec<&'static str>,
 }
 
 /// A local reply that a filter made.
@@ -141,6 +142,11 @@ impl Double {
         state.now = state.now.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Has a hostcall fail from now on, named as in the ABI: `proxy_set_property`, `proxy_http_call`.
+    pub fn refuse(&self, call: &'static str) {
+        self.state.borrow_mut().refused.push(call);
+    }
+
     /// The hostcalls so far, by their names in the ABI; log lines are not counted.
     pub fn calls(&self) -> Vec<&'static str> {
         self.state.borrow().calls.clone()
@@ -174,6 +180,15 @@ impl Double {
     /// The tick that was asked for; zero for none.
     pub fn tick_period(&self) -> Duration {
         self.state.borrow().tick_period
+    }
+
+    /// A call that a test may have refused.
+    fn attempted(&self, call: &'static str) -> Result<(), HostError> {
+        self.called(call);
+        match self.state.borrow().refused.contains(&call) {
+            true => failed(call, Status::InternalFailure),
+            false => Ok(()),
+        }
     }
 
     fn called(&self, call: &'static str) {
@@ -308,7 +323,7 @@ impl Host for Double {
     }
 
     fn set_property(&self, path: &str, value: &[u8]) -> Result<(), HostError> {
-        self.called("proxy_set_property");
+        self.attempted("proxy_set_property")?;
         self.state.borrow_mut().properties.insert(path.to_owned(), value.to_vec());
         Ok(())
     }
@@ -389,7 +404,7 @@ impl Host for Double {
     }
 
     fn http_call(&self, call: &HttpCall<'_>) -> Result<u32, HostError> {
-        self.called("proxy_http_call");
+        self.attempted("proxy_http_call")?;
         let mut state = self.state.borrow_mut();
         state.callouts.push(SentCallout {
             cluster: call.cluster.to_owned(),

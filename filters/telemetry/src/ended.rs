@@ -1,7 +1,7 @@
 //! What the proxy tells of an exchange when it is over: first what decides whether anything is said of it at all, then
 //! the rest. Two hostcalls in all.
 
-use crate::outcome::{Ending, ErrorKind, Outcome, ResponseFlags};
+use crate::outcome::{Ending, Ends, ErrorKind, Outcome, ResponseFlags};
 use crate::{Attributes, Text, protocol};
 use sluicegate_host::{
     Attribute, AttributeList, AttributeValues, Exchange, GrpcStatus, LocalReply, PARENT_SPAN_HANDED_OVER,
@@ -88,7 +88,8 @@ impl<'v> Ended<'v> {
     /// our own filters may have answered.
     pub fn read(values: &'v AttributeValues, exchange: &Exchange) -> Ended<'v> {
         let mut values = values.take();
-        let status = values.integer().and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
+        let status = values.integer().and_then(|status| u16::try_from(status).ok());
+        let status = status.filter(|status| (100..=999).contains(status));
         // Envoy makes one of the HTTP status where there is none.
         let grpc_status = values.integer().filter(|_| exchange.is_grpc());
         let flags = ResponseFlags::from_bits(values.integer().map_or(0, i64::cast_unsigned));
@@ -114,15 +115,21 @@ impl<'v> Ended<'v> {
         }
     }
 
-    /// What its ending means. Where the client left a response that had begun, a hostcall more tells whether it was a
-    /// stream, which a client ends by leaving.
+    /// What its ending means. Where a response that had begun was left, a hostcall more may tell whether it was a stream,
+    /// which a client ends by leaving.
     pub fn outcome(&self, exchange: &Exchange) -> Outcome {
         let direction = exchange.direction();
-        let outcome = Outcome::of(&self.ending(direction, false));
-        if outcome.kind == Some(ErrorKind::ClientGone) && self.time_to_response_headers.is_some() {
-            return Outcome::of(&self.ending(direction, exchange.is_grpc() || is_event_stream(exchange)));
+        let outcome = Outcome::of(&self.ending(direction, Ends::Upstream));
+        let has_begun = self.time_to_response_headers.is_some();
+        match outcome.kind {
+            Some(ErrorKind::ClientGone | ErrorKind::Reset) if has_begun && is_connect(exchange) => {
+                Outcome::of(&self.ending(direction, Ends::Either))
+            }
+            Some(ErrorKind::ClientGone) if has_begun && (exchange.is_grpc() || is_event_stream(exchange)) => {
+                Outcome::of(&self.ending(direction, Ends::Client))
+            }
+            _ => outcome,
         }
-        outcome
     }
 
     /// The route by which errors are grouped: the template of the policy, else Envoy's name of the route.
@@ -133,7 +140,7 @@ impl<'v> Ended<'v> {
         template.map(str::as_bytes).or(self.route_name).unwrap_or_default()
     }
 
-    fn ending(&self, direction: Direction, stream: bool) -> Ending<'v> {
+    fn ending(&self, direction: Direction, ends: Ends) -> Ending<'v> {
         Ending {
             direction,
             status: self.status,
@@ -141,7 +148,7 @@ impl<'v> Ended<'v> {
             flags: self.flags,
             code_details: self.code_details,
             reply: self.reply,
-            stream,
+            ends,
         }
     }
 
@@ -151,11 +158,21 @@ impl<'v> Ended<'v> {
         exchange.facts.trace.clone().or_else(|| TraceFacts::handed_over(self.traceparent?, parent))
     }
 
+    /// When it ended, in nanoseconds since the Unix epoch.
+    pub fn end(&self) -> u64 {
+        self.started.saturating_add(self.duration.unwrap_or_default())
+    }
+
     /// How long its caller waited for the response to begin, in nanoseconds: to its headers, or to the end where none
     /// came. What a stream is to be judged by.
     pub fn latency(&self) -> Option<u64> {
         self.time_to_response_headers.or(self.duration)
     }
+}
+
+/// CONNECT (RFC 9110 §9.3.6) opens a tunnel.
+fn is_connect(exchange: &Exchange) -> bool {
+    exchange.facts.request.as_ref().is_some_and(|head| head.get(":method") == Some(b"CONNECT"))
 }
 
 /// Server-sent events (HTML, §9.2).
@@ -221,7 +238,7 @@ impl<'v> Details<'v> {
             attributes.protocol_name = Some(name.into());
             attributes.protocol_version = Some(version.into());
         }
-        attributes.status = ended.status.filter(|status| (100..=999).contains(status));
+        attributes.status = ended.status;
         attributes.grpc_status = ended.grpc_status.map(GrpcStatus::from_code);
         attributes.flags = ended.flags;
         attributes.code_details = text(Some(ended.code_details).filter(|details| !details.is_empty()));

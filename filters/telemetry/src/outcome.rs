@@ -1,7 +1,7 @@
 //! How an exchange ended: its severity, what kind of error it was, and a signature to group errors by.
 //!
 //! ```
-//! use sluicegate_telemetry::outcome::{Ending, ErrorKind, Outcome, ResponseFlags, Severity};
+//! use sluicegate_telemetry::outcome::{Ending, Ends, ErrorKind, Outcome, ResponseFlags, Severity};
 //! use sluicegate_policy::Direction;
 //!
 //! let outcome = Outcome::of(&Ending {
@@ -11,7 +11,7 @@
 //!     flags: ResponseFlags::from_bits(1 << 2),
 //!     code_details: b"response_timeout",
 //!     reply: None,
-//!     stream: false,
+//!     ends: Ends::Upstream,
 //! });
 //! assert_eq!((outcome.severity, outcome.kind), (Severity::Error, Some(ErrorKind::Timeout)));
 //! ```
@@ -49,9 +49,20 @@ pub struct Ending<'a> {
     pub code_details: &'a [u8],
     /// The answer, where it was one of our own filters that gave it.
     pub reply: Option<LocalReply>,
-    /// The response is one that its client ends, and so leaving is no failure: server-sent events, an upgrade, a gRPC
-    /// stream. A status of 101 is one anyway.
-    pub stream: bool,
+    /// Who may end the response, so that leaving is no failure. A status of 101 is a tunnel anyway.
+    pub ends: Ends,
+}
+
+/// Who ends a response in good order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// The upstream, with its last byte.
+    #[default]
+    Upstream,
+    /// Its client as well: server-sent events, a gRPC stream.
+    Client,
+    /// Either side, by closing: an upgrade such as a WebSocket, CONNECT.
+    Either,
 }
 
 /// What the ending of an exchange means.
@@ -83,7 +94,7 @@ impl Outcome {
             status: ending.status.filter(|status| *status != 0),
             grpc: ending.grpc_status.map(GrpcStatus::from_code),
         };
-        let kind = kind(ending, response).filter(|kind| !kind.is_of_a_response() || response.failed());
+        let kind = kind(ending, response);
         Outcome {
             severity: kind.map_or(Severity::Info, |kind| severity(kind, response)),
             kind,
@@ -121,16 +132,25 @@ impl Response {
     }
 }
 
-/// The order of precedence.
+/// The order of precedence. What the details know better comes before the flags, which are few.
 fn kind(ending: &Ending<'_>, response: Response) -> Option<ErrorKind> {
     let found = ending
         .reply
         .map(of_reply)
+        .or_else(|| details::better_known(ending.code_details))
         .or_else(|| ending.flags.kind())
         .or_else(|| details::kind(ending.code_details))
         .or_else(|| of_response(ending.code_details, response))?;
-    let ended_by_its_client = ending.stream || response.status == Some(101);
-    (found != ErrorKind::ClientGone || !ended_by_its_client).then_some(found)
+    let ends = if response.status == Some(101) { Ends::Either } else { ending.ends };
+    let in_order = match found {
+        ErrorKind::ClientGone => ends != Ends::Upstream,
+        // A WebSocket's server closes first (RFC 6455 §7.1.1).
+        ErrorKind::Reset => ends == Ends::Either && ending.flags.is_upstream_closed(),
+        // A client that broke the protocol did so whatever it was told.
+        ErrorKind::Rejected if ending.flags.is_protocol_error() => false,
+        kind => kind.is_of_a_response() && response.status.is_some() && !response.failed(),
+    };
+    (!in_order).then_some(found)
 }
 
 fn of_reply(reply: LocalReply) -> ErrorKind {
@@ -165,8 +185,10 @@ fn of_response(code_details: &[u8], response: Response) -> Option<ErrorKind> {
 
 fn severity(kind: ErrorKind, response: Response) -> Severity {
     match kind {
-        // Unless it was told of a failure before it left.
-        ErrorKind::ClientGone if !response.is_a_failure() => Severity::Warn,
+        // Whose authorisation could not be asked is not denied, whatever it is told.
+        ErrorKind::AuthUnavailable => Severity::Error,
+        // Unless it was told of a failure before.
+        ErrorKind::ClientGone | ErrorKind::Rejected if !response.is_a_failure() => Severity::Warn,
         _ if response.blames_the_caller() => Severity::Warn,
         _ => Severity::Error,
     }
@@ -175,7 +197,7 @@ fn severity(kind: ErrorKind, response: Response) -> Severity {
 /// A server does not count what its callers did wrong; a client counts every failure (HTTP spans, status; gRPC spans,
 /// `rpc.response.status_code`).
 fn error_type(kind: ErrorKind, response: Response, direction: Direction) -> Option<ErrorType> {
-    if direction != Direction::Outbound && response.blames_the_caller() {
+    if direction != Direction::Outbound && response.blames_the_caller() && kind != ErrorKind::AuthUnavailable {
         return None;
     }
     if !kind.is_told_by_status() {

@@ -149,11 +149,12 @@ mod tests {
 
     #[test]
     fn an_authority_is_split_into_host_and_port() {
-        let table: [(&[u8], &[&str]); 9] = [
+        let table: [(&[u8], &[&str]); 10] = [
             (b"shop", &["server.address: shop"]),
             (b"shop:80", &["server.address: shop", "server.port: 80"]),
             (b"[::1]:80", &["server.address: ::1", "server.port: 80"]),
             (b"[::1]", &["server.address: ::1"]),
+            (b"4111-1111-1111-1111:80", &["server.address: [redacted]", "server.port: 80"]),
             (b"user:pw@shop:80", &["server.address: shop", "server.port: 80"]),
             (b"shop:0", &["server.address: shop:0"]),
             (b"shop:http", &["server.address: shop:http"]),
@@ -169,6 +170,19 @@ mod tests {
     fn the_path_of_a_grpc_call_is_its_method() {
         let told = told(&[(":path", b"/shop.Cart/Add")], true);
         assert_eq!(told, ["url.path: /shop.Cart/Add", "rpc.system.name: grpc", "rpc.method: shop.Cart/Add"]);
+    }
+
+    #[test]
+    fn an_empty_query_is_none_and_what_is_cut_can_be_seen_to_be() {
+        assert_eq!(told(&[(":path", b"/x?")], false), ["url.path: /x"]);
+        let long = "a/".repeat(5_000);
+        let path = format!("/{long}?{long}");
+        let told = told(&[(":path", path.as_bytes()), ("user-agent", long.as_bytes())], false);
+        for (text, most) in told.iter().zip([4_096, 4_096, 1_024]) {
+            let (_, value) = text.split_once(": ").unwrap();
+            assert!(value.ends_with('…') && value.len() <= most, "{text}");
+        }
+        assert_eq!(told.len(), 3);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Spans {
             name: &name,
             kind,
             start_time_unix_nano: ended.started,
-            end_time_unix_nano: ended.started.saturating_add(ended.duration.unwrap_or_default()),
+            end_time_unix_nano: ended.end(),
             status: status(outcome.error_type),
             dropped_attributes_count: 0,
         };

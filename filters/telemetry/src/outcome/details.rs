@@ -7,6 +7,25 @@ pub(super) fn via_upstream(details: &[u8]) -> bool {
     details == b"via_upstream"
 }
 
+const CODEC_ERROR: &[u8] = b"codec_error";
+
+/// The error that the details tell of where Envoy's flags say less, or something else: `UO` for maintenance, `DC` for what
+/// the proxy closed itself, `UAEX` for an authorisation service that could not be asked.
+pub(super) fn better_known(details: &[u8]) -> Option<ErrorKind> {
+    let starts = |name: &str| details.starts_with(name.as_bytes());
+    if starts("maintenance_mode") {
+        Some(ErrorKind::Overload)
+    } else if starts("downstream_local_disconnect") {
+        // With the reason: a client that broke the protocol, or a proxy that shuts down.
+        let broken = details.windows(CODEC_ERROR.len()).any(|part| part == CODEC_ERROR);
+        Some(if broken { ErrorKind::Rejected } else { ErrorKind::Reset })
+    } else if starts("ext_authz_error") {
+        Some(ErrorKind::AuthUnavailable)
+    } else {
+        None
+    }
+}
+
 /// The error that the details tell of; `None` where only the status can tell, and for details that we do not know.
 pub(super) fn kind(details: &[u8]) -> Option<ErrorKind> {
     let end = details.iter().position(|byte| b"{(["[..].contains(byte)).unwrap_or(details.len());
@@ -27,10 +46,9 @@ pub(super) fn kind(details: &[u8]) -> Option<ErrorKind> {
         b"route_not_found" | b"route_configuration_not_found" | b"cluster_not_found" | b"filter_chain_not_found" => {
             ErrorKind::NoRoute
         }
-        b"overload" | b"maintenance_mode" | b"drop_overload" | b"unconditional_drop_overload" => ErrorKind::Overload,
+        b"overload" | b"drop_overload" | b"unconditional_drop_overload" => ErrorKind::Overload,
         b"response_payload_too_large" | b"request_payload_exceeded_retry_buffer_limit" => ErrorKind::Overflow,
         b"downstream_remote_disconnect" => ErrorKind::ClientGone,
-        b"downstream_local_disconnect" => ErrorKind::Reset,
         b"request_payload_too_large"
         | b"low_version"
         | b"missing_host_header"
@@ -42,14 +60,14 @@ pub(super) fn kind(details: &[u8]) -> Option<ErrorKind> {
         | b"upgrade_failed"
         | b"early_connect_data"
         | b"rejecting_because_detection_failed" => ErrorKind::Rejected,
-        b"ext_authz_denied"
-        | b"ext_authz_error"
-        | b"rbac_access_denied_matched_policy"
-        | b"jwt_authn_access_denied" => ErrorKind::Denied,
+        b"ext_authz_denied" | b"rbac_access_denied_matched_policy" | b"jwt_authn_access_denied" => ErrorKind::Denied,
         b"request_rate_limited" | b"local_rate_limited" => ErrorKind::RateLimited,
         b"fault_filter_abort" => ErrorKind::FaultInjected,
+        b"csrf_origin_mismatch" => ErrorKind::Denied,
         // Envoy's codecs: `http1.codec_error`, `http2.too_many_headers`, …
-        _ if [&b"http1."[..], b"http2.", b"http3."].iter().any(|codec| name.starts_with(codec)) => ErrorKind::Rejected,
+        _ if [CODEC_ERROR, b"http1.", b"http2.", b"http3."].iter().any(|codec| name.starts_with(codec)) => {
+            ErrorKind::Rejected
+        }
         _ => return None,
     })
 }

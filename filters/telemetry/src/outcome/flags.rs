@@ -75,6 +75,20 @@ impl ResponseFlags {
         self.0 == 0
     }
 
+    /// UC: the upstream closed its connection.
+    pub(super) fn is_upstream_closed(self) -> bool {
+        self.has(6)
+    }
+
+    /// DPE: the client broke the protocol.
+    pub(super) fn is_protocol_error(self) -> bool {
+        self.has(18)
+    }
+
+    fn has(self, number: u8) -> bool {
+        self.0.checked_shr(u32::from(number)).unwrap_or(0) & 1 == 1
+    }
+
     /// The most telling error of these flags.
     pub(super) fn kind(self) -> Option<ErrorKind> {
         if self.is_empty() {
@@ -85,7 +99,7 @@ impl ResponseFlags {
     }
 
     fn numbers(self) -> impl Iterator<Item = u8> {
-        (0..64).filter(move |number| self.0.checked_shr(u32::from(*number)).unwrap_or(0) & 1 == 1)
+        (0..64).filter(move |number| self.has(*number))
     }
 }
 
@@ -93,7 +107,7 @@ fn known(number: u8) -> Option<&'static (&'static str, Option<ErrorKind>)> {
     FLAGS.get(usize::from(number))
 }
 
-/// The letters, as Envoy's own access log has them, in the order of the bits: `UF,URX`. A bit that Envoy 1.40 does not
+/// Envoy's letters, in the order of the bits: `UF,URX`. A bit that Envoy 1.40 does not
 /// know is written with its number: `BIT30`.
 impl fmt::Display for ResponseFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Rejected,
     /// Not authenticated or not authorised, by the proxy.
     Denied,
+    /// Whoever was to authorise it could not be asked.
+    AuthUnavailable,
     /// The proxy was told to fail it: fault injection.
     FaultInjected,
     /// The proxy or a filter answered with an error for any other reason.
@@ -45,7 +47,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [ErrorKind; 20] = [
+    pub const ALL: [ErrorKind; 21] = [
         ErrorKind::Timeout,
         ErrorKind::Connect,
         ErrorKind::Dns,
@@ -63,6 +65,7 @@ impl ErrorKind {
         ErrorKind::BreakerOpen,
         ErrorKind::Rejected,
         ErrorKind::Denied,
+        ErrorKind::AuthUnavailable,
         ErrorKind::FaultInjected,
         ErrorKind::LocalReply,
         ErrorKind::NoResponse,
@@ -88,6 +91,7 @@ impl ErrorKind {
             ErrorKind::BreakerOpen => "breaker_open",
             ErrorKind::Rejected => "rejected",
             ErrorKind::Denied => "denied",
+            ErrorKind::AuthUnavailable => "auth_unavailable",
             ErrorKind::FaultInjected => "fault_injected",
             ErrorKind::LocalReply => "local_reply",
             ErrorKind::NoResponse => "no_response",

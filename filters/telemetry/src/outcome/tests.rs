@@ -14,7 +14,7 @@ fn ok() -> Ending<'static> {
         flags: ResponseFlags::default(),
         code_details: b"via_upstream",
         reply: None,
-        stream: false,
+        ends: Ends::Upstream,
     }
 }
 
@@ -148,10 +148,10 @@ fn envoys_flags() {
         ("the client left", flagged(0, "DC"), Warn, Some(Kind::ClientGone), kind(Kind::ClientGone)),
         ("the client left within a response", flagged(200, "DR"), Warn, Some(Kind::ClientGone), kind(Kind::ClientGone)),
         ("the client ends its WebSocket", flagged(101, "DC"), Info, None, None),
-        ("the client ends its stream", Ending { stream: true, ..flagged(200, "DC") }, Info, None, None),
+        ("the client ends its stream", Ending { ends: Ends::Client, ..flagged(200, "DC") }, Info, None, None),
         (
             "the upstream breaks off the stream",
-            Ending { stream: true, ..flagged(200, "UC") },
+            Ending { ends: Ends::Client, ..flagged(200, "UC") },
             Error,
             Some(Kind::Reset),
             kind(Kind::Reset),
@@ -215,7 +215,10 @@ fn envoys_code_details() {
         (429, "local_rate_limited", Some(Kind::RateLimited)),
         (503, "fault_filter_abort", Some(Kind::FaultInjected)),
         (0, "downstream_remote_disconnect", Some(Kind::ClientGone)),
-        (0, "downstream_local_disconnect(codec_error:x)", Some(Kind::Reset)),
+        (0, "downstream_local_disconnect(codec_error:x)", Some(Kind::Rejected)),
+        (0, "downstream_local_disconnect(shutdown)", Some(Kind::Reset)),
+        (0, "codec_error:x", Some(Kind::Rejected)),
+        (403, "csrf_origin_mismatch", Some(Kind::Denied)),
         (200, "direct_response", None),
         (503, "direct_response", Some(Kind::LocalReply)),
         (404, "of_some_filter", Some(Kind::LocalReply)),
@@ -275,4 +278,60 @@ fn the_numbers_of_severities_are_opentelemetrys() {
 fn the_names_of_kinds_are_distinct() {
     let names: std::collections::BTreeSet<_> = Kind::ALL.map(Kind::as_str).into();
     assert_eq!(names.len(), Kind::ALL.len());
+}
+
+#[test]
+fn details_that_know_better_come_before_the_flags() {
+    let both = |status, letters, details: &'static str| Ending {
+        code_details: details.as_bytes(),
+        ..flagged(status, letters)
+    };
+    check(&[
+        (
+            "maintenance is no overflow",
+            both(503, "UO", "maintenance_mode"),
+            Error,
+            Some(Kind::Overload),
+            Some(ErrorType::Kind(Kind::Overload)),
+        ),
+        (
+            "a proxy that shuts down is no client that left",
+            both(0, "DC", "downstream_local_disconnect(connection_manager_destroyed)"),
+            Error,
+            Some(Kind::Reset),
+            Some(ErrorType::Kind(Kind::Reset)),
+        ),
+        (
+            "who could not be asked has not denied",
+            both(403, "UAEX", "ext_authz_error"),
+            Error,
+            Some(Kind::AuthUnavailable),
+            Some(ErrorType::Kind(Kind::AuthUnavailable)),
+        ),
+        ("a denial", both(403, "UAEX", "ext_authz_denied"), Warn, Some(Kind::Denied), None),
+    ]);
+}
+
+#[test]
+fn a_client_that_breaks_the_protocol_is_told_of_whatever_it_was_answered() {
+    let error = Some(ErrorType::Kind(Kind::Rejected));
+    check(&[
+        ("before an answer", flagged(0, "DPE"), Warn, Some(Kind::Rejected), error),
+        ("after it began", flagged(200, "DPE"), Warn, Some(Kind::Rejected), error),
+        ("with a refusal", flagged(400, "DPE"), Warn, Some(Kind::Rejected), None),
+    ]);
+}
+
+#[test]
+fn a_tunnel_ends_when_either_side_closes_it() {
+    let closed = |status, letters, ends| Ending { ends, ..flagged(status, letters) };
+    let reset = (Some(Kind::Reset), Some(ErrorType::Kind(Kind::Reset)));
+    check(&[
+        ("a web socket that its server closes", flagged(101, "UC"), Info, None, None),
+        ("one that its client closes", flagged(101, "DC"), Info, None, None),
+        ("one that its server resets", flagged(101, "UR"), Error, reset.0, reset.1),
+        ("CONNECT, by the server", closed(200, "UC", Ends::Either), Info, None, None),
+        ("CONNECT, by the client", closed(200, "DC", Ends::Either), Info, None, None),
+        ("a stream that its server breaks off", closed(200, "UC", Ends::Client), Error, reset.0, reset.1),
+    ]);
 }
