@@ -67,6 +67,7 @@ mod proxy;
 mod reply;
 pub mod shared;
 mod traceparent;
+pub mod tracestate;
 mod vm;
 
 pub use attributes::{Attribute, AttributeList, AttributeValues, TakeAttributes};
@@ -85,6 +86,7 @@ pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream};
 pub use reply::Problem;
 pub use traceparent::Traceparent;
+pub use tracestate::{Member, Tracestate};
 pub use vm::Vm;
 
 #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! `tracestate`: what vendors add to a trace context (W3C Trace Context, Level 2, §3.3).
 
+use sluicegate_host::tracestate::trim;
+
 /// What is to become of the `tracestate` of a context that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tracestate {
@@ -11,35 +13,20 @@ pub(crate) enum Tracestate {
     Padded,
     /// It says nothing: empty headers are to be accepted, not to be sent (§3.3.1.1).
     Empty,
-    /// It breaks the grammar and is discarded whole (§4.3): a list that was cut or mixed up cannot be told from one whose
-    /// members mean what they say.
+    /// It breaks the grammar and is discarded whole (§4.3).
     Invalid,
 }
 
-const MAX_MEMBERS: usize = 32;
-const MAX_KEY: usize = 256;
-const MAX_VALUE: usize = 256;
-
-/// Reads the headers as one list (§3.3.1: combined as RFC 9110 §5.3 says).
+/// Reads the headers as one list.
 pub(crate) fn check(headers: &[&[u8]]) -> Tracestate {
     if headers.is_empty() {
         return Tracestate::Absent;
     }
-    let members = headers.iter().flat_map(|header| header.split(|byte| *byte == b','));
-    let mut count: usize = 0;
-    for member in members {
-        // Only the trailing blanks are optional in the grammar of a value, but those before a key are OWS.
-        let member = trim(member);
-        if member.is_empty() {
-            continue;
-        }
-        count = count.saturating_add(1);
-        if count > MAX_MEMBERS || !is_member(member) {
-            return Tracestate::Invalid;
-        }
-    }
-    match (count, headers.iter().any(|header| trim(header).len() < header.len())) {
-        (0, _) => Tracestate::Empty,
+    let Some(list) = sluicegate_host::Tracestate::parse(headers) else {
+        return Tracestate::Invalid;
+    };
+    match (list.members().next(), headers.iter().any(|header| trim(header).len() < header.len())) {
+        (None, _) => Tracestate::Empty,
         (_, true) => Tracestate::Padded,
         (_, false) => Tracestate::Valid,
     }
@@ -49,35 +36,6 @@ pub(crate) fn check(headers: &[&[u8]]) -> Tracestate {
 pub(crate) fn combine(headers: &[&[u8]]) -> Vec<u8> {
     let trimmed: Vec<_> = headers.iter().map(|header| trim(header)).filter(|header| !header.is_empty()).collect();
     trimmed.join(&b","[..])
-}
-
-fn trim(member: &[u8]) -> &[u8] {
-    // OWS is blanks and tabs (RFC 9110 §5.6.3), less than what trim_ascii takes.
-    let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = member.iter().position(|byte| !is_ows(byte)).unwrap_or(member.len());
-    let end = member.iter().rposition(|byte| !is_ows(byte)).map_or(start, |last| last.saturating_add(1));
-    member.get(start..end).unwrap_or_default()
-}
-
-fn is_member(member: &[u8]) -> bool {
-    let mut halves = member.splitn(2, |byte| *byte == b'=');
-    match (halves.next(), halves.next()) {
-        (Some(key), Some(value)) => is_key(key) && is_value(value),
-        _ => false,
-    }
-}
-
-/// Level 2: `( lcalpha / DIGIT ) 0*255 ( keychar )`; the tenant form of Level 1 is one of these.
-fn is_key(key: &[u8]) -> bool {
-    let is_keychar = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
-    key.len() <= MAX_KEY && key.iter().all(is_keychar) && matches!(key.first(), Some(b'a'..=b'z' | b'0'..=b'9'))
-}
-
-/// `0*255(chr) nblk-chr`: printable ASCII without comma and equals sign, the last no blank.
-fn is_value(value: &[u8]) -> bool {
-    value.len() <= MAX_VALUE
-        && value.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b',' | b'='))
-        && value.last().is_some_and(|last| *last != b' ')
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{OneOf, Section};
 use crate::duration::{self, Written};
-use crate::value::Value;
+use crate::value::{Number, Value};
 
 impl<'d> Section<'d> {
     /// `true` or `false`.
@@ -32,6 +32,15 @@ impl<'d> Section<'d> {
             // What is not finite never gets past the parser; the range would refuse it too.
             let number = self.origin.carrier.number(value)?.as_float();
             (0.0..=1.0).contains(&number).then_some(number)
+        })
+    }
+
+    /// A number in `range`, which may be below zero and need not be whole. In a `Struct` also a string that holds one.
+    pub fn number(&self, name: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+        let (least, most) = (Number::Float(*range.start()), Number::Float(*range.end()));
+        self.read(name, &format_args!("a number from {least} to {most}"), |value| {
+            let number = self.origin.carrier.number(value)?.as_float();
+            range.contains(&number).then_some(number)
         })
     }
 
@@ -98,7 +107,9 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::testing::{accepted, rejected};
+    use crate::Document;
+    use crate::testing::wire::{nested, object, text};
+    use crate::testing::{accepted, environment, rejected};
 
     const LIMITS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
     const LETTERS: [(&str, u8); 3] = [("a", 1), ("b", 2), ("c", 3)];
@@ -157,6 +168,28 @@ mod tests {
                 format!("trace.x: found {value}, accepted: a fraction from 0 to 1")
             );
         }
+    }
+
+    #[test]
+    fn numbers_are_in_range_whole_or_not() {
+        let read = |section: &Section<'_>| section.number("x", -100.0..=0.5);
+        for (value, number) in
+            [("-100", -100.0), ("-2.5", -2.5), ("0", 0.0), ("-0.0", 0.0), ("0.5", 0.5), ("5e-1", 0.5), ("1e-9", 1e-9)]
+        {
+            assert_eq!(accepted(&format!("\"x\": {value}"), read), Some(number));
+        }
+        for value in ["-100.001", "0.6", "1", "\"-1\"", "\"NaN\"", "true", "an empty list"] {
+            let written = if value.starts_with("an") { "[]" } else { value };
+            assert_eq!(
+                rejected(&format!("\"x\": {written}"), read),
+                format!("trace.x: found {value}, accepted: a number from -100 to 0.5")
+            );
+        }
+        assert_eq!(accepted(r#""x": null"#, read), None);
+        // Envoy carries -2.5 as a string.
+        let bytes = object(&[("version", text("1.0")), ("trace", nested(&[("x", text("-2.5"))]))]);
+        let document = Document::parse(&bytes, &environment).unwrap();
+        assert_eq!(read(&document.section("trace")), Some(-2.5));
     }
 
     #[test]
