@@ -4,6 +4,7 @@ use crate::{
     property,
 };
 use sluicegate_policy::{Direction, RequestView};
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub struct Exchange {
     response: Headers,
     grpc: OnceCell<bool>,
     direction: OnceCell<Direction>,
+    /// What filters keep for themselves.
+    kept: Vec<Box<dyn Any>>,
     /// What filters found out.
     pub facts: Facts,
 }
@@ -33,6 +36,7 @@ impl Exchange {
             response: Headers::new(host, MapKind::ResponseHeaders),
             grpc: OnceCell::new(),
             direction: OnceCell::new(),
+            kept: Vec::new(),
             facts: Facts::default(),
         }
     }
@@ -81,6 +85,18 @@ impl Exchange {
     /// A property as a number; durations and times are in nanoseconds.
     pub fn integer_property(&self, path: &str) -> Option<i64> {
         property::integer(self.host, path)
+    }
+
+    /// Keeps something of a filter's own until a later callback; of each type one.
+    pub fn keep<T: 'static>(&mut self, value: T) {
+        self.kept.retain(|kept| !kept.is::<T>());
+        self.kept.push(Box::new(value));
+    }
+
+    /// Takes out what was kept.
+    pub fn take_kept<T: 'static>(&mut self) -> Option<T> {
+        let place = self.kept.iter().position(|kept| kept.is::<T>())?;
+        self.kept.swap_remove(place).downcast().ok().map(|value| *value)
     }
 
     /// Reads a list of attributes in one hostcall.
@@ -186,6 +202,21 @@ impl RequestView for Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::double::Double;
+    use sluicegate_policy::Service;
+
+    #[test]
+    fn what_is_kept_is_there_once_for_each_type() {
+        let proxy = Double::new();
+        let vm = Vm::new(proxy, Service::default()).unwrap();
+        let mut exchange = Exchange::new(proxy, Rc::new(vm));
+        exchange.keep(7u8);
+        exchange.keep("seven");
+        exchange.keep(8u8);
+        assert_eq!(exchange.take_kept::<u8>(), Some(8));
+        assert_eq!(exchange.take_kept::<u8>(), None);
+        assert_eq!(exchange.take_kept::<&str>(), Some("seven"));
+    }
 
     #[test]
     fn grpc_is_told_by_the_content_type_and_grpc_web_is_none() {

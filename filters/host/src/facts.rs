@@ -15,6 +15,8 @@ pub struct Facts {
     pub trace: Option<TraceFacts>,
     /// The id of the request.
     pub request_id: Option<RequestId>,
+    /// Whether the request is recorded, and why.
+    pub sampling: Option<SamplingFacts>,
     /// The request's headers as they came, before any filter of this module changed them; kept by whoever needs them when
     /// the exchange is over.
     pub request: Option<Rc<HeaderMap>>,
@@ -72,6 +74,18 @@ pub struct TraceFacts {
     pub origin: Origin,
     /// The context of an untrusted caller, which was not continued.
     pub outside: Option<Outside>,
+}
+
+/// The decision to record a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingFacts {
+    /// Whether it is recorded.
+    pub sampled: bool,
+    /// With which probability a request like this is, 0..=1; `None` where it was decided without one that anybody may
+    /// weight by.
+    pub probability: Option<f64>,
+    /// What decided, in a word: `rule`, `adaptive`, `parent`, `forced`.
+    pub reason: &'static str,
 }
 
 /// Where a trace comes from.

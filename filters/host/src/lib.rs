@@ -76,7 +76,9 @@ pub use callout::{Callout, CalloutResponse, CalloutToken};
 pub use entropy::Entropy;
 pub use error::{HostError, Status};
 pub use exchange::Exchange;
-pub use facts::{Facts, LocalReply, Origin, Outside, RequestId, SpanId, TraceFacts, TraceFlags, TraceId};
+pub use facts::{
+    Facts, LocalReply, Origin, Outside, RequestId, SamplingFacts, SpanId, TraceFacts, TraceFlags, TraceId,
+};
 pub use filter::{Filter, Flow, Rejected};
 pub use grpc::GrpcStatus;
 pub use handover::{PARENT_SPAN_HANDED_OVER, TRACEPARENT_HANDED_OVER};

@@ -24,6 +24,12 @@ impl<T> Rules<T> {
         self.rules.iter().filter(move |(matcher, _)| matcher.matches(request)).map(|(_, value)| value)
     }
 
+    /// The same rules with something else for what they hold; `make` is given the place of each, from 0.
+    pub fn map<U>(self, mut make: impl FnMut(usize, T) -> U) -> Rules<U> {
+        let each = |(place, (matcher, value))| (matcher, make(place, value));
+        Rules { rules: self.rules.into_iter().enumerate().map(each).collect() }
+    }
+
     /// Whether there are no rules at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -86,6 +92,12 @@ mod tests {
             assert_eq!(rules.first_match(&request).and_then(|(matcher, _)| matcher.template()), template);
         }
         assert_eq!(rules.values().copied().collect::<Vec<_>>(), [Some(0.1), Some(0.2), Some(0.3)]);
+    }
+
+    #[test]
+    fn what_rules_hold_can_be_made_into_something_else() {
+        let rules = accepted(RULES, rates).map(|place, rate| (place, rate));
+        assert_eq!(rules.first(&Request::to("a", "/orders/7")), Some(&(1, Some(0.2))));
     }
 
     #[test]
