@@ -177,21 +177,25 @@ proptest! {
             text.bytes().map(|byte| format!("%{byte:02x}")).collect()
         });
         let pair = format!("{}={}", encode(name), encode(&canary));
-        let path = format!("/{}/{}/x?a=b&{pair}&c=d#{pair}", encode(name), encode(&canary));
-        let referer = format!("https://shop.example/path?{pair}");
+        let segments = format!("/{}/{}", encode(name), encode(&canary));
+        let path = format!("{segments}/x?a=b&{pair}&next={segments}&u=https%3A%2F%2Fh{segments}?c=d#{segments}/{pair}");
+        let referer = format!("https://shop.example{segments}/path?{pair}");
+        let location = format!("{segments}?x=1");
+        let marked = format!("filter({name}) = {canary}");
         let cookie = format!("theme=dark; {canary}=1; id={canary}");
         let authorization = format!("Basic {canary}");
         let json = format!("{{\"{name}\": \"{canary}\"}}");
         let agent = format!("curl ({pair})");
-        let headers = ["authorization", "cookie", "referer", "x-json", "x-token", "user-agent"];
+        let headers = ["authorization", "cookie", "referer", "x-json", "x-token", "user-agent", "x-marked"];
         let attributes: Vec<_> = headers.iter().enumerate().map(|(number, header)| {
             format!(r#"{{"name": "h{number}", "request_header": "{header}"}}"#)
         }).collect();
         let section = format!(
-            r#""detail": "full", "attributes": [{}, {{"name": "r", "response_header": "set-cookie"}}]"#,
+            r#""detail": "full", "attributes": [{}, {{"name": "r", "response_header": "set-cookie"}},
+                {{"name": "l", "response_header": "location"}}]"#,
             attributes.join(",")
         );
-        let request: [(&str, &[u8]); 8] = [
+        let request: [(&str, &[u8]); 9] = [
             (":path", path.as_bytes()),
             (":method", b"GET"),
             ("authorization", authorization.as_bytes()),
@@ -200,9 +204,11 @@ proptest! {
             ("x-json", json.as_bytes()),
             ("x-token", canary.as_bytes()),
             ("user-agent", agent.as_bytes()),
+            ("x-marked", marked.as_bytes()),
         ];
         let set_cookie = format!("id={canary}; Path=/");
-        let (line, body) = told(&section, &request, &[("set-cookie", set_cookie.as_bytes())], &end);
+        let response = [("set-cookie", set_cookie.as_bytes()), ("location", location.as_bytes())];
+        let (line, body) = told(&section, &request, &response, &end);
         prop_assert!(line.contains("[redacted]"), "{line}");
         let mut text = line + &String::from_utf8_lossy(&body);
         for _ in 0..=times {

@@ -26,7 +26,8 @@
 //! that is not secret stays byte for byte, and a value with nothing secret in it is borrowed.
 //!
 //! What is compared is percent-decoded to the ground: `%2574oken` is the name `token`. The time taken is linear in the
-//! length of the input, whatever is in it.
+//! length of what is looked at, whatever is in it: the first three times the limit and 1 KiB. Where redaction makes so
+//! much shorter that the rest would have had its place, `…` stands for it.
 
 mod address;
 mod mode;
@@ -36,27 +37,29 @@ mod pattern;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod properties;
 mod render;
+mod segments;
 mod span;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 pub use mode::{Mode, REDACTED};
 
 use mode::HashKey;
 use names::{Names, Place};
-use pairs::Kind;
 use pattern::Pattern;
 use render::{Bytes, Rendering};
 use sluicegate_policy::Section;
 use span::Span;
+use syntax::Syntax;
 use view::View;
 
 /// The section `access_log.redact`, compiled.
 pub struct Redactor {
-    enabled: bool,
     names: Names,
     /// The mode of each pattern that is on.
     patterns: [Option<Mode>; Pattern::ALL.len()],
@@ -77,6 +80,11 @@ const MODES_OR_OFF: [(&str, Option<Mode>); 5] = [
 ];
 
 const A_NAME: &str = "a name in ASCII with 1 to 64 letters and digits";
+
+/// How much is looked at beyond the limit, in bytes: three times as much, for what redaction makes shorter, and something
+/// for the secrets that may begin before the end and end after it.
+const MORE_TIMES: usize = 3;
+const MORE: usize = 1024;
 
 /// The least length of a hash key in bytes: 128 bits, if they are random.
 const MIN_KEY: usize = 16;
@@ -120,8 +128,9 @@ impl Redactor {
         if hashes && key.is_none() {
             section.reject("hash_key", "a key of at least 16 bytes, since the mode \"hash\" is used");
         }
+        let (names, patterns) =
+            if enabled { (names, patterns) } else { (Names::default(), [None; Pattern::ALL.len()]) };
         Redactor {
-            enabled,
             names,
             patterns,
             key: key.and_then(|key| HashKey::new(key.bytes())),
@@ -132,38 +141,48 @@ impl Redactor {
     /// The path of a URL, in at most `limit` bytes. A segment that is a listed name (`/reset-password/…`) makes a secret
     /// of the next one. A query or a fragment, if there is one, is redacted as such.
     pub fn path<'a>(&self, raw: &'a [u8], limit: usize) -> Cow<'a, str> {
-        self.redact(raw, Kind::Path, Bytes::Escaped, limit)
+        self.redact(raw, Syntax::Path, Bytes::Escaped, limit)
     }
 
     /// The query of a URL, without the `?`, in at most `limit` bytes.
     pub fn query<'a>(&self, raw: &'a [u8], limit: usize) -> Cow<'a, str> {
-        self.redact(raw, Kind::Query, Bytes::Escaped, limit)
+        self.redact(raw, Syntax::Query, Bytes::Escaped, limit)
     }
 
     /// The value of a header or a custom attribute with this name, in at most `limit` bytes; `None` where it is to be
     /// dropped. A value made from a header is asked for by the header's name. Within a value whose name is not listed,
-    /// pairs (`token=…`, `"token": …`, as in a cookie or a `referer`) and patterns are redacted.
+    /// pairs (`token=…`, `"token": …`, as in a cookie or a `referer`), segments of a path after a listed one and patterns
+    /// are redacted.
     pub fn attribute<'a>(&self, name: &str, raw: &'a [u8], limit: usize) -> Option<Cow<'a, str>> {
-        match self.names.find(View::new(name.as_bytes()).bytes(), Place::Field).filter(|_| self.enabled) {
-            None => Some(self.redact(raw, Kind::Value, Bytes::Replaced, limit)),
-            Some(Mode::Drop) => None,
-            Some(_) if raw.is_empty() => Some(Cow::Borrowed("")),
-            Some(mode) => {
-                let view = View::new(raw);
-                let span = Span { start: 0, end: view.bytes().len(), mode, pattern: None };
-                Some(self.rendering(&view, Bytes::Replaced, limit).text(&[span]))
+        let Some(mode) = self.names.find(View::new(name.as_bytes()).bytes(), Place::Field) else {
+            return Some(self.redact(raw, Syntax::Field, Bytes::Replaced, limit));
+        };
+        let view = looked_at(raw, limit);
+        let whole = |end, mode| Span { start: 0, end, mode, pattern: None };
+        let end = view.bytes().len();
+        let inner = self.secrets(&view, Syntax::Field);
+        let mode = inner.into_iter().fold(mode, |mode, span| span::strictest(whole(end, mode), span));
+        match mode {
+            Mode::Drop => None,
+            _ if raw.is_empty() => Some(Cow::Borrowed("")),
+            // What was not looked at may have something stricter in it.
+            Mode::Partial if !view.is_cut() => {
+                Some(self.rendering(&view, Bytes::Replaced, limit).text(&[whole(end, mode)]))
             }
+            Mode::Hash => {
+                let view = View::new(raw);
+                Some(self.rendering(&view, Bytes::Replaced, limit).text(&[whole(view.bytes().len(), mode)]))
+            }
+            Mode::Mask | Mode::Partial => Some(Cow::Borrowed(REDACTED.get(..limit).unwrap_or(REDACTED))),
         }
     }
 
     /// Free text, in at most `limit` bytes: redacted by patterns alone. A dropped pattern leaves nothing in its place.
     pub fn text<'a>(&self, raw: &'a [u8], limit: usize) -> Cow<'a, str> {
-        let view = View::new(raw);
+        let view = looked_at(raw, limit);
         let mut spans = Vec::new();
-        if self.enabled {
-            self.find_patterns(&view, 0..view.bytes().len(), Kind::Value, &mut spans);
-            span::merge(&mut spans);
-        }
+        self.find_patterns(&view, 0..view.bytes().len(), Syntax::Field, &mut spans);
+        span::merge(&mut spans);
         self.rendering(&view, Bytes::Replaced, limit).text(&spans)
     }
 
@@ -179,85 +198,69 @@ impl Redactor {
 
     /// Whether values under this name are secret, so that they need not even be fetched where they are dropped.
     pub fn mode_of(&self, name: &str) -> Option<Mode> {
-        self.names.find(name.as_bytes(), Place::Field).filter(|_| self.enabled)
+        self.names.find(name.as_bytes(), Place::Field)
     }
 
-    fn redact<'a>(&self, raw: &'a [u8], kind: Kind, bytes: Bytes, limit: usize) -> Cow<'a, str> {
-        let view = View::new(raw);
+    fn redact<'a>(&self, raw: &'a [u8], syntax: Syntax, bytes: Bytes, limit: usize) -> Cow<'a, str> {
+        let view = looked_at(raw, limit);
+        let spans = self.secrets(&view, syntax);
+        self.rendering(&view, bytes, limit).text(&spans)
+    }
+
+    /// What is secret in a text that begins in this syntax, in order and apart.
+    fn secrets(&self, view: &View<'_>, syntax: Syntax) -> Vec<Span> {
         let mut spans = Vec::new();
-        if self.enabled {
-            let end = view.bytes().len();
-            let path_end = match kind {
-                Kind::Path => pairs::find_literal(&view, 0, end, |byte| byte == b'?' || byte == b'#'),
-                Kind::Query | Kind::Value => 0,
-            };
-            let after_path = if kind == Kind::Path { Kind::Query } else { kind };
-            if kind == Kind::Path {
-                pairs::find_in_path(&view, path_end, &self.names, &mut spans);
-            }
-            pairs::find_pairs(&view, path_end..end, end, after_path, &self.names, &mut spans);
-            self.find_in_rest(&view, path_end, after_path, &mut spans);
+        let end = view.bytes().len();
+        if syntax == Syntax::Field {
+            self.find(view, 0..end, Syntax::Field, &mut spans);
             span::merge(&mut spans);
+            return spans;
         }
-        let text = self.rendering(&view, bytes, limit).text(&spans);
-        match kind {
-            Kind::Path if text.is_empty() && raw.starts_with(b"/") && limit > 0 => Cow::Borrowed("/"),
-            Kind::Query
-                if text.ends_with('&') && !raw.ends_with(b"&") && spans.iter().any(|span| span.mode == Mode::Drop) =>
+        let mut query = 0..end;
+        if syntax == Syntax::Path {
+            let path_end = view.find_literal(0..end, |byte| byte == b'?' || byte == b'#');
+            self.find(view, 0..path_end, Syntax::Path, &mut spans);
+            span::merge(&mut spans);
+            // A path of which everything is dropped is still one.
+            if let [Span { start, end, mode: Mode::Drop, .. }] = spans.as_mut_slice()
+                && view.slice(*start, *end).starts_with(b"/")
+                && (*start, *end) == (0, path_end)
             {
-                Cow::Owned(text.trim_end_matches('&').to_owned())
+                *start = 1;
             }
-            _ => text,
+            query.start = path_end.saturating_add(1).min(end);
+        }
+        self.find(view, query.clone(), Syntax::Query, &mut spans);
+        span::merge(&mut spans);
+        pairs::drop_parameters(view, query, &mut spans);
+        spans
+    }
+
+    fn find(&self, view: &View<'_>, within: Range<usize>, syntax: Syntax, spans: &mut Vec<Span>) {
+        pairs::find(view, within.clone(), syntax, &self.names, spans);
+        segments::find(view, within.clone(), syntax, &self.names, spans);
+        if syntax != Syntax::Path {
+            return self.find_patterns(view, within, syntax, spans);
+        }
+        let mut start = within.start;
+        for segment in view.slice(within.start, within.end).split(|byte| *byte == b'/') {
+            let end = start.saturating_add(segment.len());
+            self.find_patterns(view, start..end, syntax, spans);
+            start = end.saturating_add(1);
         }
     }
 
-    /// Looks for patterns wherever `spans` has nothing yet.
-    fn find_in_rest(&self, view: &View<'_>, path_end: usize, kind: Kind, spans: &mut Vec<Span>) {
-        let mut start = 0;
-        for number in 0..=spans.len() {
-            // `spans` grows by what is found: the ones from before are those up to `number`.
-            let taken = spans.get(number).filter(|span| span.pattern.is_none()).copied();
-            let end = taken.map_or(view.bytes().len(), |span| span.start);
-            if start < path_end {
-                let mut segment_start = start;
-                for segment in view.slice(start, end.min(path_end)).split(|byte| *byte == b'/') {
-                    let segment_end = segment_start.saturating_add(segment.len());
-                    self.find_patterns(view, segment_start..segment_end, Kind::Path, spans);
-                    segment_start = segment_end.saturating_add(1);
-                }
-            }
-            self.find_patterns(view, start.max(path_end)..end, kind, spans);
-            match taken {
-                Some(span) => start = span.end,
-                None => break,
-            }
-        }
-    }
-
-    fn find_patterns(&self, view: &View<'_>, within: std::ops::Range<usize>, kind: Kind, spans: &mut Vec<Span>) {
+    fn find_patterns(&self, view: &View<'_>, within: Range<usize>, syntax: Syntax, spans: &mut Vec<Span>) {
         let mode_of = |pattern: Pattern| self.patterns.get(pattern as usize).copied().flatten();
         let text = view.slice(within.start, within.end);
-        // The parameter that was dropped last: its ends are looked for once, however much is found in it.
-        let mut dropped = 0..0;
         pattern::find(
             text,
             |pattern| mode_of(pattern).is_some(),
             |pattern, range| {
                 let Some(mode) = mode_of(pattern) else { return };
-                let start = within.start.saturating_add(range.start);
-                let end = within.start.saturating_add(range.end);
-                let (start, end) = match (mode, kind) {
-                    (Mode::Drop, Kind::Path) => (within.start.saturating_sub(1), within.end),
-                    (Mode::Drop, Kind::Query) if dropped.contains(&start) => return,
-                    (Mode::Drop, Kind::Query) => {
-                        let end = pairs::find_literal(view, end, view.bytes().len(), |byte| byte == b'&');
-                        {
-                            let (start, end) = pairs::whole_pair(view, start, end, view.bytes().len(), kind);
-                            dropped = start..end;
-                            (start, end)
-                        }
-                    }
-                    _ => (start, end),
+                let (start, end) = match (mode, syntax) {
+                    (Mode::Drop, Syntax::Path) => (within.start.saturating_sub(1), within.end),
+                    _ => (within.start.saturating_add(range.start), within.start.saturating_add(range.end)),
                 };
                 spans.push(Span { start, end, mode, pattern: Some(pattern) });
             },
@@ -267,4 +270,9 @@ impl Redactor {
     fn rendering<'v, 'a>(&'v self, view: &'v View<'a>, bytes: Bytes, limit: usize) -> Rendering<'v, 'a> {
         Rendering { view, key: self.key.as_ref(), bytes, limit }
     }
+}
+
+/// As much of `raw` as can matter for an output of `limit` bytes.
+fn looked_at(raw: &[u8], limit: usize) -> View<'_> {
+    View::beginning(raw, limit.saturating_mul(MORE_TIMES).saturating_add(MORE))
 }

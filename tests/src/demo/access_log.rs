@@ -34,9 +34,8 @@ async fn logs(stage: &Stage, page: &mut Page) -> Result<()> {
     let [line] = logged(stage, &[(path, &sent)]).await?;
     page.sent(path, &sent);
     page.json(&line);
-    page.check(line["trace_id"] == TRACE && line["req_id"] == "r-18", "the ids that the service saw");
-    let attributes = &line["attributes"];
-    page.check(attributes["http.route"] == "/orders/{id}", "http.route is the template in the policy");
+    page.check(field(&line, "trace_id") == TRACE && field(&line, "req_id") == "r-18", "the ids that the service saw");
+    page.check(attribute(&line, "http.route") == "/orders/{id}", "http.route is the template in the policy");
     let text = line.to_string();
     page.check(!text.contains("s3cr3t") && !text.contains("jane"), "neither the token nor the e-mail address is in it");
     Ok(())
@@ -47,10 +46,10 @@ async fn signs(stage: &Stage, page: &mut Page) -> Result<()> {
     let requests: [(&str, &[Header<'_>]); 3] =
         [("/orders/1", &[unavailable]), ("/orders/2", &[unavailable]), ("/orders/3", &[missing])];
     let lines = logged(stage, &requests).await?;
-    let fact = |line: &Value, name: &str| line["attributes"][name].as_str().unwrap_or("(none)").to_owned();
+    let fact = |line: &Value, name: &str| attribute(line, name).as_str().unwrap_or("(none)").to_owned();
     let signature = |line| fact(line, "sluicegate.error.signature");
     for line in &lines {
-        let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| field(line, name).as_str().unwrap_or_default().to_owned();
         page.facts(
             "line",
             &[
@@ -65,7 +64,7 @@ async fn signs(stage: &Stage, page: &mut Page) -> Result<()> {
     page.check(signature(one) == signature(another), "two orders, the same error: one signature");
     page.check(signature(one) != signature(other), "another error, another signature");
     page.check(
-        one["severity_text"] == "ERROR" && other["severity_text"] == "WARN",
+        field(one, "severity_text") == "ERROR" && field(other, "severity_text") == "WARN",
         "503 is the service's error, 404 the caller's",
     );
     Ok(())
@@ -79,10 +78,19 @@ async fn leaves_out(stage: &Stage, page: &mut Page) -> Result<()> {
     send(stage, "/hello", &[not_sampled]).await?;
     // Lines come in the order in which requests end: those of the two above would come before these.
     let [broken, late] = logged(stage, &[("/healthz", &[("x-upstream-status", "500")]), ("/hello", &slow)]).await?;
-    let by = |line: &Value| line["attributes"]["sluicegate.sampled_by"].clone();
+    let by = |line: &Value| attribute(line, "sluicegate.sampled_by").clone();
     page.check(by(&broken) == "error", "a health check has no line, unless it fails");
     page.check(by(&late) == "slow", "a request that is not sampled has no line, unless it takes longer than a second");
     Ok(())
+}
+
+/// What a line says under this name; null where it says nothing.
+fn field<'l>(line: &'l Value, name: &str) -> &'l Value {
+    line.get(name).unwrap_or(&Value::Null)
+}
+
+fn attribute<'l>(line: &'l Value, name: &str) -> &'l Value {
+    field(field(line, "attributes"), name)
 }
 
 /// Sends these, one after the other, and waits for their lines, and no more.

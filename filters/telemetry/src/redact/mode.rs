@@ -3,16 +3,17 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What stands in the place of a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What stands in the place of a secret, the one that tells most first: where secrets with several modes make one
+/// stretch, the last of them counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// `[redacted]`.
-    Mask,
     /// `[redacted]` and the last 4 characters, or fewer: never more than a quarter of them.
     Partial,
     /// `[hash:…]` with the first 16 hexadecimal digits (64 bits) of its HMAC-SHA-256 (RFC 2104), so that the same value
     /// is recognised without being known.
     Hash,
+    /// `[redacted]`.
+    Mask,
     /// Nothing: the name goes as well.
     Drop,
 }

@@ -3,12 +3,13 @@
 use super::mode::Mode;
 
 /// Names that count as a whole and as words of a longer one: `token` is in `user_token` and in `csrfToken`.
-const WORDS: [&str; 42] = [
+const WORDS: [&str; 53] = [
     "access_key",
     "access_token",
     "api_key",
     "api_token",
     "assertion",
+    "auth_key",
     "auth_token",
     "authorization",
     "bearer",
@@ -18,33 +19,43 @@ const WORDS: [&str; 42] = [
     "cookie",
     "credential",
     "csrf",
+    "csrf_middleware_token",
+    "current_password",
     "cvc",
     "cvv",
     "encryption_key",
     "id_token",
     "jsessionid",
     "jwt",
+    "new_password",
+    "oauth_verifier",
+    "old_password",
     "one_time_code",
     "otp",
     "passcode",
     "passphrase",
     "passwd",
     "password",
+    "password_reset",
     "phpsessid",
     "private_key",
     "proxy_authorization",
     "pwd",
     "refresh_token",
+    "reset_password",
     "saml_response",
     "secret",
     "secret_key",
     "security_code",
     "session",
     "session_id",
+    "session_token",
     "set_cookie",
     "signature",
     "signing_key",
     "token",
+    "user_pass",
+    "verify_token",
     "xsrf",
 ];
 
@@ -60,13 +71,15 @@ pub(super) const MAX_LEN: usize = 64;
 pub(super) enum Place {
     /// The name of a parameter, a header or an attribute: words begin at every mark, and where `camelCase` says so.
     Field,
-    /// A segment of a path, which names the segment after it: words begin at `-` and `_` alone. With a dot it is a file
-    /// or a gRPC service (`/shop.SessionService/Create`) and names nothing.
+    /// A segment of a path, which names the segment after it: words end at marks alone, and begin there or at a capital,
+    /// so that what it is about is the last one: `/verifyToken/…`, not `/TokenService/Verify`. With a dot it is a file or
+    /// a gRPC service (`/shop.SessionService/Create`) and names nothing.
     Segment,
 }
 
 /// All names of a policy, in one tree of their letters: looking one up allocates nothing and takes time in proportion to
-/// the name that is looked up.
+/// the name that is looked up. Nothing is listed by default.
+#[derive(Default)]
 pub(super) struct Names {
     nodes: Vec<Node>,
 }
@@ -184,11 +197,8 @@ fn begins_word(name: &[u8], at: usize, place: Place) -> bool {
     let byte = |at: usize| name.get(at).copied().filter(u8::is_ascii_alphanumeric);
     let Some(this) = byte(at) else { return false };
     let Some(before) = at.checked_sub(1).and_then(byte) else { return true };
-    if place == Place::Segment {
-        return false;
-    }
     let acronym_ends = || byte(at.saturating_add(1)).is_some_and(|next| next.is_ascii_lowercase());
-    before.is_ascii_digit() != this.is_ascii_digit()
+    place == Place::Field && before.is_ascii_digit() != this.is_ascii_digit()
         || this.is_ascii_uppercase() && (before.is_ascii_lowercase() || acronym_ends())
 }
 
@@ -196,7 +206,8 @@ fn begins_word(name: &[u8], at: usize, place: Place) -> bool {
 fn ends_word(name: &[u8], last: usize, place: Place) -> bool {
     let ends = |last: usize| {
         let next = last.saturating_add(1);
-        !name.get(next).is_some_and(u8::is_ascii_alphanumeric) || begins_word(name, next, place)
+        !name.get(next).is_some_and(u8::is_ascii_alphanumeric)
+            || place == Place::Field && begins_word(name, next, place)
     };
     let next = last.saturating_add(1);
     ends(last) || name.get(next).is_some_and(|byte| byte.eq_ignore_ascii_case(&b's')) && ends(next)
@@ -267,6 +278,12 @@ mod tests {
             "key",
             "_token_",
             "pass-word",
+            "csrfmiddlewaretoken",
+            "user_pass",
+            "auth_key",
+            "sessiontoken",
+            "newpassword",
+            "oauth_verifier",
         ] {
             assert!(is_listed(&names, name, Place::Field), "{name}");
         }
@@ -316,12 +333,37 @@ mod tests {
     #[test]
     fn a_segment_names_the_next_one() {
         let names = Names::usual(Mode::Mask);
-        for segment in ["token", "sessions", "reset-password", "API_KEY", "Session", "api-keys", "password-reset"] {
+        for segment in [
+            "token",
+            "sessions",
+            "reset-password",
+            "API_KEY",
+            "Session",
+            "api-keys",
+            "password-reset",
+            "resetPassword",
+            "verifyTokens",
+            "myAPIKey",
+            "passwordReset",
+            "a_userToken-b",
+        ] {
             assert!(is_listed(&names, segment, Place::Segment), "{segment}");
         }
-        for segment in
-            ["auth", "code", "key", "shop.SessionService", "SessionService", "session.html", "authors", "sidebar"]
-        {
+        for segment in [
+            "auth",
+            "code",
+            "key",
+            "shop.SessionService",
+            "SessionService",
+            "session.html",
+            "authors",
+            "sidebar",
+            "tokenization",
+            "tokenInfo",
+            "TokenService",
+            "deToken7",
+            "a8otp",
+        ] {
             assert!(!is_listed(&names, segment, Place::Segment), "{segment}");
         }
     }

@@ -1,160 +1,138 @@
-//! Values that stand under a name: `name=value` and `"name": value` in any text, and the segment of a path after the one
-//! that names it.
+//! Values that stand under a name: `name=value` and `"name": value` in any text.
 //!
 //! A name counts however it is written, escaped or not and at any depth. A value ends only at a delimiter that is itself
 //! not escaped: what is `%26` to one reader may be part of the secret to another, so the doubtful rest goes with it.
 
+use std::ops::Range;
+
 use super::mode::Mode;
 use super::names::{Names, Place};
-use super::span::Span;
+use super::span::{self, Span};
+use super::syntax::Syntax;
 use super::view::View;
 
-/// What a text is, which says where a name begins and a value ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Segments with matrix parameters (`;v=1`); a value ends with its segment.
-    Path,
-    /// Parameters; a value ends at `&`. A `;` begins a parameter but ends no value.
-    Query,
-    /// The value of a header or an attribute: a value ends at `&`, at the end of a line and of a quoted string, and at a
-    /// `;` before a space, as in a cookie.
-    Value,
-}
-
-/// Adds the values of listed names in a path to `spans`.
-pub(super) fn find_in_path(view: &View<'_>, end: usize, names: &Names, spans: &mut Vec<Span>) {
-    // The listed segment whose value comes next, and where it began.
-    let mut pending: Option<(Mode, usize)> = None;
-    let mut start: usize = 0;
-    // Up to here all is said: the value began in an escaped part of its segment.
-    let mut done = 0;
-    for segment in view.slice(0, end).split(|byte| *byte == b'/') {
-        let after = start.saturating_add(segment.len());
-        if !segment.is_empty() {
-            let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-            let named = names.find(name, Place::Segment).map(|mode| (mode, start));
-            match pending {
-                _ if start < done => {}
-                Some((mode, name_start)) => {
-                    done = find_literal(view, start, end, |byte| byte == b'/');
-                    let start = if mode == Mode::Drop { name_start.saturating_sub(1) } else { start };
-                    spans.push(Span { start, end: done, mode, pattern: None });
-                }
-                None => done = find_pairs(view, start..after, end, Kind::Path, names, spans),
-            }
-            pending = named;
-        }
-        start = after.saturating_add(1);
-    }
-}
-
-/// Adds the values of those listed names that stand in `within` to `spans`, in order. A value may reach beyond, up to
-/// `end`. Returns where the last one ends.
-pub(super) fn find_pairs(
-    view: &View<'_>,
-    within: std::ops::Range<usize>,
-    end: usize,
-    kind: Kind,
-    names: &Names,
-    spans: &mut Vec<Span>,
-) -> usize {
-    let start = within.start;
-    let mut name_start = start;
-    let mut done = start;
-    for (offset, byte) in view.slice(start, within.end).iter().enumerate() {
-        let at = start.saturating_add(offset);
-        if at < done {
-            continue;
-        }
-        let assigns = *byte == b'=' || *byte == b':' && kind != Kind::Path;
-        if assigns {
-            let name = trim_end_of_name(view.slice(name_start, at));
-            if let Some(mode) = names.find(last_words(name, kind), Place::Field) {
-                let value = begin_value(view, at.saturating_add(1), end);
-                done = end_value(view, at, value, end, kind);
-                if value < done {
-                    let (start, end) = match mode {
-                        Mode::Drop => whole_pair(view, name_start, done, end, kind),
-                        _ => (value, done),
-                    };
+/// Adds the values of listed names to `spans`, also those within another value.
+pub(super) fn find(view: &View<'_>, within: Range<usize>, syntax: Syntax, names: &Names, spans: &mut Vec<Span>) {
+    let mut ends = Ends { view, syntax, end: within.end, known: Default::default() };
+    let mut name_start = within.start;
+    // Where the next name begins if it has a letter or a digit: marks before the `=` still belong to the last.
+    let mut next_start = None;
+    for (at, byte) in view.each(within.clone()) {
+        if byte == b'=' || byte == b':' && syntax != Syntax::Path {
+            let name = last_word(view.slice(name_start, at), syntax);
+            if let Some(mode) = names.find(name, Place::Field) {
+                let mark_end = at.saturating_add(1);
+                let (value, quote) = begin_value(view, mark_end..within.end);
+                let start = if mode == Mode::Drop { name_start } else { value };
+                let end = ends.after(value, quote);
+                if value < end {
                     spans.push(Span { start, end, mode, pattern: None });
                 }
-                name_start = done;
-                continue;
             }
-        }
-        if assigns || ends_name(*byte) {
             name_start = at.saturating_add(1);
+            next_start = None;
+        } else if ends_name(byte) {
+            next_start = Some(at.saturating_add(1));
+        } else if byte.is_ascii_alphanumeric() {
+            name_start = next_start.take().unwrap_or(name_start);
         }
     }
-    done
 }
 
-/// A parameter of a query with the `&` after it; elsewhere from the name to the end of the value.
-pub(super) fn whole_pair(view: &View<'_>, from: usize, to: usize, end: usize, kind: Kind) -> (usize, usize) {
-    if kind != Kind::Query {
-        return (from, to);
-    }
-    let before = view.slice(0, from).iter().enumerate().rev().find(|(at, byte)| **byte == b'&' && view.is_literal(*at));
-    let start = before.map_or(0, |(at, _)| at.saturating_add(1));
-    (start, find_literal(view, to, end, |byte| byte == b'&').saturating_add(1).min(end))
-}
-
-/// What a name is not made of. Brackets, dots and quotes are: `user[password]`.
+/// What a name has none of inside. Brackets, dots and quotes it may have: `user[password]`.
 fn ends_name(byte: u8) -> bool {
     byte.is_ascii_control() || b"&;?#,{}()<>|/".contains(&byte)
 }
 
-/// `"token\": ` is the name `token`.
-fn trim_end_of_name(name: &[u8]) -> &[u8] {
-    let end = name.iter().rposition(|byte| !b" \t\"'\\".contains(byte));
-    name.get(..=end.unwrap_or_default()).unwrap_or_default()
-}
-
 /// In prose, the word before the `=` is the name; a parameter's name may have spaces in it.
-fn last_words(name: &[u8], kind: Kind) -> &[u8] {
-    match kind {
-        Kind::Value => name.rsplit(|byte| *byte == b' ').next().unwrap_or_default(),
-        Kind::Path | Kind::Query => name,
+fn last_word(name: &[u8], syntax: Syntax) -> &[u8] {
+    let last = name.iter().rposition(u8::is_ascii_alphanumeric).unwrap_or_default();
+    let name = name.get(..=last).unwrap_or_default();
+    match syntax {
+        Syntax::Field => name.rsplit(|byte| *byte == b' ').next().unwrap_or_default(),
+        Syntax::Path | Syntax::Query => name,
     }
 }
 
-fn begin_value(view: &View<'_>, start: usize, end: usize) -> usize {
-    let blank = view.slice(start, end).iter().take_while(|byte| b" \t\\\"'".contains(byte)).count();
-    start.saturating_add(blank)
+/// Where the value after a `=` or `:` begins, and its quotation mark.
+fn begin_value(view: &View<'_>, after: Range<usize>) -> (usize, Option<u8>) {
+    let mut blank = view.each(after.clone()).take_while(|(_, byte)| b" \t\r\n\\\"'".contains(byte));
+    let length = blank.clone().count();
+    let quote = blank.find(|(_, byte)| *byte == b'"' || *byte == b'\'');
+    (after.start.saturating_add(length), quote.map(|(_, byte)| byte))
 }
 
-/// Where the value that begins at `start`, after the mark at `mark`, ends.
-fn end_value(view: &View<'_>, mark: usize, start: usize, end: usize, kind: Kind) -> usize {
-    match kind {
-        Kind::Path => find_literal(view, start, end, |byte| byte == b'/'),
-        Kind::Query => find_literal(view, start, end, |byte| byte == b'&'),
-        Kind::Value => {
-            let quote = view.slice(mark, start).iter().copied().find(|byte| *byte == b'"' || *byte == b'\'');
-            let mut escaped = false;
-            let mut rest =
-                view.slice(start, end).iter().enumerate().map(|(offset, byte)| (start.saturating_add(offset), *byte));
-            let stop = rest.find(|(at, byte)| {
-                let is_escaped = escaped;
-                escaped = *byte == b'\\' && !is_escaped;
-                let stops = match quote {
-                    Some(quote) => *byte == quote && !is_escaped,
-                    None => match byte {
-                        b'&' | b'\r' | b'\n' => true,
-                        b';' => view.bytes().get(at.saturating_add(1)).is_none_or(|next| *next == b' '),
-                        _ => false,
-                    },
-                };
-                stops && view.is_literal(*at)
-            });
-            stop.map_or(end, |(at, _)| at)
+/// Where values end. Names in a value share its end, so that it is looked for once.
+struct Ends<'v, 'a> {
+    view: &'v View<'a>,
+    syntax: Syntax,
+    end: usize,
+    /// The last end that was found of a value without quotes, with double and with single ones.
+    known: [usize; 3],
+}
+
+impl Ends<'_, '_> {
+    /// Where the value that begins at `start` ends; each `start` is after the one before.
+    fn after(&mut self, start: usize, quote: Option<u8>) -> usize {
+        let kind = match quote {
+            None => 0,
+            Some(b'"') => 1,
+            Some(_) => 2,
+        };
+        let found = match self.known.get(kind) {
+            Some(known) if *known >= start && *known > 0 => return *known,
+            _ => self.find(start, quote),
+        };
+        if let Some(known) = self.known.get_mut(kind) {
+            *known = found;
+        }
+        found
+    }
+
+    fn find(&self, start: usize, quote: Option<u8>) -> usize {
+        let view = self.view;
+        let within = start..self.end;
+        match self.syntax {
+            Syntax::Path => view.find_literal(within, |byte| byte == b'/'),
+            Syntax::Query => view.find_literal(within, |byte| byte == b'&'),
+            Syntax::Field => {
+                let mut escaped = false;
+                let stop = view.each(within).find(|(at, byte)| {
+                    let is_escaped = escaped;
+                    escaped = *byte == b'\\' && !is_escaped;
+                    let stops = match quote {
+                        Some(quote) => *byte == quote && !is_escaped,
+                        None => match byte {
+                            b'&' | b'\r' | b'\n' => true,
+                            b';' => view.bytes().get(at.saturating_add(1)).is_none_or(|next| *next == b' '),
+                            _ => false,
+                        },
+                    };
+                    stops && view.is_literal(*at)
+                });
+                stop.map_or(self.end, |(at, _)| at)
+            }
         }
     }
 }
 
-/// The first byte from `start` on that is not escaped and passes `check`, else `end`.
-pub(super) fn find_literal(view: &View<'_>, start: usize, end: usize, check: impl Fn(u8) -> bool) -> usize {
-    let mut bytes = view.slice(start, end).iter().enumerate();
-    let found = bytes.find(|(offset, byte)| check(**byte) && view.is_literal(start.saturating_add(*offset)));
-    found.map_or(end, |(offset, _)| start.saturating_add(offset))
+/// Widens what is dropped of a query, `within`, to whole parameters, each with the `&` after it, and the last one with
+/// the one before.
+pub(super) fn drop_parameters(view: &View<'_>, within: Range<usize>, spans: &mut Vec<Span>) {
+    let is_mark = |byte: u8| byte == b'&';
+    let mut reached = within.start;
+    for span in spans.iter_mut().filter(|span| span.mode == Mode::Drop && span.end > within.start) {
+        if span.end > reached {
+            let before = view.each(reached..span.start).rev().find(|(at, byte)| is_mark(*byte) && view.is_literal(*at));
+            span.start = before.map_or(reached.min(span.start), |(at, _)| at.saturating_add(1));
+            reached = view.find_literal(span.end..within.end, is_mark).saturating_add(1).min(within.end);
+            span.end = reached;
+        }
+    }
+    span::merge(spans);
+    if let Some(last) = spans.last_mut().filter(|span| span.mode == Mode::Drop && span.end == within.end)
+        && last.start > within.start
+    {
+        last.start = last.start.saturating_sub(1);
+    }
 }

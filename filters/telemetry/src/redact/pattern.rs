@@ -13,6 +13,8 @@ mod token;
 
 use std::ops::Range;
 
+use number::Groups;
+
 /// The kinds of secrets, each of which a policy can switch off or give a mode of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
@@ -74,6 +76,15 @@ pub(super) fn find(text: &[u8], is_on: impl Fn(Pattern) -> bool, mut found: impl
     find_words(text, start..text.len(), &is_on, &mut found);
 }
 
+/// Up to where nothing in `text` can be the beginning of a secret that its end cuts off.
+pub(super) fn known_end(text: &[u8]) -> usize {
+    text.len().saturating_sub(LONGEST).min(token::open_jwt(text)).min(token::open_userinfo(text))
+}
+
+/// The most characters of what begins at a word or has an end of its own: an e-mail address (RFC 5321 §4.5.3.1: 64, the
+/// `@` and 255). Tokens and the user information of a URL are as long as they like.
+const LONGEST: usize = 320;
+
 /// What begins where a word does.
 fn find_words(
     text: &[u8],
@@ -91,11 +102,8 @@ fn find_words(
             true => None,
             false if is_uuid(rest) => Some((None, UUID)),
             false => {
-                let left = Left { before, before_that };
-                begins(*first).find_map(|(pattern, reader)| {
-                    let range = is_on(pattern).then(|| reader(rest, left))??;
-                    Some((Some((pattern, range.clone())), range.end))
-                })
+                let found = read(rest, Left { before, before_that }, is_on);
+                found.map(|(pattern, range)| (Some((pattern, range.clone())), range.end))
             }
         };
         match matched {
@@ -130,30 +138,27 @@ impl Left {
     }
 }
 
-type Reader = fn(&[u8], Left) -> Option<Range<usize>>;
-
-/// What can begin with the byte `first`, the surer one first.
-fn begins(first: u8) -> impl Iterator<Item = (Pattern, Reader)> {
-    let digit: &[(Pattern, Reader)] = &[
-        (Pattern::Card, payment::read),
-        (Pattern::NationalId, national::read_number),
-        (Pattern::NationalId, national::read_word),
-        (Pattern::Phone, phone::read_national),
-    ];
-    let letter: &[(Pattern, Reader)] = &[
-        (Pattern::Bearer, token::read_bearer),
-        (Pattern::Iban, iban::read),
-        (Pattern::NationalId, national::read_word),
-    ];
-    let mark: &[(Pattern, Reader)] =
-        &[(Pattern::Phone, phone::read_international), (Pattern::Phone, phone::read_national)];
-    let readers = match first {
-        b'0'..=b'9' => digit,
-        b'a'..=b'z' | b'A'..=b'Z' => letter,
-        b'+' | b'(' => mark,
-        _ => &[],
-    };
-    readers.iter().copied()
+/// What begins with the word that `text` begins with, the surer kind first, and which part of it is secret.
+fn read(text: &[u8], left: Left, is_on: &impl Fn(Pattern) -> bool) -> Option<(Pattern, Range<usize>)> {
+    let first = text.first()?;
+    let when =
+        |pattern: Pattern, range: Option<Range<usize>>| range.filter(|_| is_on(pattern)).map(|range| (pattern, range));
+    match first {
+        b'a'..=b'z' | b'A'..=b'Z' => when(Pattern::Bearer, token::read_bearer(text))
+            .or_else(|| when(Pattern::Iban, iban::read(text)))
+            .or_else(|| when(Pattern::NationalId, national::read_word(text, left))),
+        b'0'..=b'9' => {
+            // The groups are read once, for all that they may be.
+            let groups = Groups::read(text);
+            when(Pattern::Card, payment::find(&groups))
+                .or_else(|| when(Pattern::NationalId, national::find(&groups, left)))
+                .or_else(|| when(Pattern::NationalId, national::read_word(text, left)))
+                .or_else(|| when(Pattern::Phone, phone::find_national(&groups, left)))
+        }
+        b'+' => when(Pattern::Phone, phone::read_international(text)),
+        b'(' => when(Pattern::Phone, phone::read_in_parentheses(text, left)),
+        _ => None,
+    }
 }
 
 const UUID: usize = 36;

@@ -93,6 +93,7 @@ proptest! {
         before in odds(),
         after in odds(),
         mode in select(vec!["mask", "hash", "drop"]),
+        mark in "[)}\\]>,|;/?#%\\x00-\\x20]{0,3}",
     ) {
         let redactor = redactor(&format!(r#""mode": "{mode}", "hash_key": "{KEY}""#));
         let (times_name, all_name, times, all) = encodings;
@@ -106,11 +107,23 @@ proptest! {
         let out = redactor.path(path.as_bytes(), NO_LIMIT);
         prop_assert!(!shows(&out, &trace), "{path} -> {out}");
 
-        if times_name > 0 || !name.contains("Token") {
-            let path = format!("/a/{}/{}/b;{pair}/c", encoded(&name.to_lowercase(), times_name, all_name), encoded(&canary, times, all));
-            let out = redactor.path(path.as_bytes(), NO_LIMIT);
-            prop_assert!(!shows(&out, &trace) || redactor.names.find(name.to_lowercase().as_bytes(), Place::Segment).is_none(), "{path} -> {out}");
+        let segments = format!("/{}/{}", encoded(name, times_name, all_name), encoded(&canary, times, all));
+        let path = format!("/a{segments}/b;{pair}/c?next={segments}?d#{segments}");
+        let out = redactor.path(path.as_bytes(), NO_LIMIT);
+        prop_assert!(!shows(&out, &trace), "{path} -> {out}");
+
+        let query = format!("{before}&next={segments}&u={}", encoded(&format!("https://h{segments}/x?{pair}"), 1, all));
+        let out = redactor.query(query.as_bytes(), NO_LIMIT);
+        prop_assert!(!shows(&out, &trace), "{query} -> {out}");
+
+        for value in [format!("https://h{segments}?x=1"), format!("{segments}#x"), format!("{{\"to\": \"{segments}\"}}")] {
+            let out = redactor.attribute("location", value.as_bytes(), NO_LIMIT).unwrap();
+            prop_assert!(!shows(&out, &trace), "{value} -> {out}");
         }
+
+        let pair = format!("{}{mark}={}", encoded(name, times_name, all_name), encoded(&canary, times, all));
+        let out = redactor.query(pair.as_bytes(), NO_LIMIT);
+        prop_assert!(!shows(&out, &trace), "{pair} -> {out}");
 
         let url = format!("https://h/p?a=1&{pair}&b=2");
         let out = redactor.attribute("referer", url.as_bytes(), NO_LIMIT).unwrap();
@@ -140,9 +153,11 @@ proptest! {
     #[test]
     fn a_cut_output_is_the_beginning_of_the_whole(input in anything(), limit in 0..80_usize) {
         let redactor = redactor("");
-        prop_assert!(redactor.query(&input, NO_LIMIT).starts_with(&*redactor.query(&input, limit)));
-        prop_assert!(redactor.path(&input, NO_LIMIT).starts_with(&*redactor.path(&input, limit)));
-        prop_assert!(redactor.text(&input, NO_LIMIT).starts_with(&*redactor.text(&input, limit)));
+        // `…` stands for what was not even looked at.
+        let begins = |whole: &str, cut: &str| whole.starts_with(cut.strip_suffix('…').unwrap_or(cut));
+        prop_assert!(begins(&redactor.query(&input, NO_LIMIT), &redactor.query(&input, limit)));
+        prop_assert!(begins(&redactor.path(&input, NO_LIMIT), &redactor.path(&input, limit)));
+        prop_assert!(begins(&redactor.text(&input, NO_LIMIT), &redactor.text(&input, limit)));
     }
 
     #[test]
@@ -232,6 +247,16 @@ fn no_text_takes_more_than_linear_time() {
         "A1b",
         "aA",
         "jane@example.com&",
+        "(1)",
+        "1+",
+        "01/",
+        "12 345 ",
+        "://:@",
+        "token=;",
+        "token=\"",
+        "%2Ftoken",
+        "/.",
+        "token)",
     ];
     for redactor in &redactors {
         for piece in pieces {
@@ -241,4 +266,33 @@ fn no_text_takes_more_than_linear_time() {
             assert!(long < short * 40 + Duration::from_millis(2), "{piece:?}: {short:?}, then {long:?}");
         }
     }
+}
+
+#[test]
+fn no_text_takes_many_times_as_long_as_prose() {
+    let redactor = redactor("");
+    let repeated = |piece: &str| piece.repeat(20_000 / piece.len());
+    let prose =
+        time(&redactor, repeated("the quick brown fox jumps over the lazy dog/and goes home-again ").as_bytes());
+    for piece in
+        ["(1)", "1+", "0 ", "1 ", "12 ", "123 123 ", "1.2-3 ", "+1 ", "a@", "eyJ.", "://:@", "%25%25", "token="]
+    {
+        let taken = time(&redactor, repeated(piece).as_bytes());
+        assert!(taken < prose * 9, "{piece:?}: {taken:?}, prose {prose:?}");
+    }
+}
+
+#[test]
+fn what_is_far_beyond_the_limit_costs_nothing() {
+    let redactor = redactor("");
+    let taken = |length: usize| {
+        let input = "a@ ".repeat(length / 3);
+        let run = || {
+            let start = Instant::now();
+            std::hint::black_box(redactor.query(input.as_bytes(), 1_000));
+            start.elapsed()
+        };
+        (0..5).map(|_| run()).min().unwrap_or_default()
+    };
+    assert!(taken(200_000) < taken(4_000) * 3);
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::mode::{HashKey, Mode, REDACTED, shown_bytes};
+use super::pattern;
 use super::span::Span;
 use super::view::View;
 
@@ -14,6 +15,9 @@ pub(super) enum Bytes {
     /// U+FFFD, one for each sequence that is wrong.
     Replaced,
 }
+
+/// What stands for the rest that was not looked at.
+const CUT: &str = "…";
 
 pub(super) struct Rendering<'v, 'a> {
     pub(super) view: &'v View<'a>,
@@ -27,25 +31,35 @@ pub(super) struct Rendering<'v, 'a> {
 impl<'a> Rendering<'_, 'a> {
     /// The text with `spans`, which are in order and apart, replaced.
     pub(super) fn text(&self, spans: &[Span]) -> Cow<'a, str> {
-        let end = self.view.bytes().len();
+        let is_cut = self.view.is_cut();
+        let end = match is_cut {
+            true => pattern::known_end(self.view.bytes()),
+            false => self.view.bytes().len(),
+        };
+        let raw = self.view.raw(0, end);
         if spans.is_empty() {
-            let raw = self.view.raw(0, end);
-            if let Ok(text) = std::str::from_utf8(raw) {
-                return Cow::Borrowed(text.get(..self.cut(text)).unwrap_or_default());
+            let valid = raw.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();
+            if valid.len() > self.limit || valid.len() == raw.len() && !is_cut {
+                return Cow::Borrowed(valid.get(..self.cut(valid)).unwrap_or_default());
             }
         }
-        let mut out = String::with_capacity(self.limit.min(self.view.raw(0, end).len().saturating_add(REDACTED.len())));
+        let mut out = String::with_capacity(self.limit.min(raw.len().saturating_add(REDACTED.len())));
         let mut start = 0;
-        for span in spans {
+        for span in spans.iter().filter(|span| span.start < end) {
             // The rest is cut off in any case.
             if out.len() > self.limit {
                 break;
             }
             self.copy(start, span.start, &mut out);
-            self.replace(*span, &mut out);
+            // Of what may go on beyond the end, neither the last characters are known nor the hash.
+            let mode = if span.end > end { span.mode.max(Mode::Mask) } else { span.mode };
+            self.replace(Span { mode, ..*span }, &mut out);
             start = span.end;
         }
         self.copy(start, end, &mut out);
+        if is_cut {
+            out.push_str(CUT);
+        }
         out.truncate(self.cut(&out));
         Cow::Owned(out)
     }

@@ -46,6 +46,23 @@ fn paths() {
         ("/a#access_token=y&state=1", "/a#access_token=[redacted]&state=1"),
         ("/a%3Ftoken=x", "/a%3Ftoken=[redacted]"),
         ("/%zz%", "/%zz%"),
+        ("/token/./abc", "/token/./[redacted]"),
+        ("/token/../abc", "/token/../[redacted]"),
+        ("/token/%2e/abc", "/token/%2e/[redacted]"),
+        ("/token/%20/abc", "/token/%20/[redacted]"),
+        ("/token/-/abc", "/token/[redacted]/[redacted]"),
+        ("/token/;abc/def", "/token/[redacted]/[redacted]"),
+        ("/token/abc/def", "/token/[redacted]/def"),
+        ("/token:abc", "/token:abc"),
+        ("/token/\u{fc}/def", "/token/[redacted]/def"),
+        ("/resetPassword/abc", "/resetPassword/[redacted]"),
+        ("/verifyToken/abc", "/verifyToken/[redacted]"),
+        ("/passwordReset/abc", "/passwordReset/[redacted]"),
+        ("/tokenization/abc", "/tokenization/abc"),
+        ("/TokenService/Verify", "/TokenService/Verify"),
+        ("/a#/reset-password/abc", "/a#/reset-password/[redacted]"),
+        ("/a?next=/token/abc?b=1", "/a?next=/token/[redacted]?b=1"),
+        ("/token/a b&c\"d/e", "/token/[redacted]/e"),
     ];
     for (path, expected) in table {
         assert_eq!(redactor.path(path.as_bytes(), NO_LIMIT), expected, "{path}");
@@ -78,6 +95,24 @@ fn queries() {
         ("token", "token"),
         ("author=jane", "author=jane"),
         ("&&=&==", "&&=&=="),
+        ("filter(token)=abc", "filter(token)=[redacted]"),
+        ("filter{token}=abc", "filter{token}=[redacted]"),
+        ("a<token>=abc&b=1", "a<token>=[redacted]&b=1"),
+        ("token,=abc", "token,=[redacted]"),
+        ("token|=abc", "token|=[redacted]"),
+        ("token;=abc", "token;=[redacted]"),
+        ("token) ;=abc", "token) ;=[redacted]"),
+        ("token%00=abc", "token%00=[redacted]"),
+        ("token%0a=abc", "token%0a=[redacted]"),
+        ("token%09=abc", "token%09=[redacted]"),
+        ("token,page=2&tokens;q=1", "token,page=2&tokens;q=1"),
+        ("next=/token/abc&b=1", "next=/token/[redacted]&b=1"),
+        ("next=%2Freset-password%2Fabc%2Fdef&b=1", "next=%2Freset-password%2F[redacted]&b=1"),
+        ("next=/token/abc/def?b=1#c", "next=/token/[redacted]/def?b=1#c"),
+        ("a=token/abc&b=/token&c=/x", "a=token/abc&b=/token&c=/x"),
+        ("a=/token?/b", "a=/token?/b"),
+        ("a=/token%3F/b", "a=/token%3F/[redacted]"),
+        ("next=/token%2Fabc%2Ftoken%2Fdef", "next=/token%2F[redacted]"),
     ];
     for (query, expected) in table {
         assert_eq!(redactor.query(query.as_bytes(), NO_LIMIT), expected, "{query}");
@@ -101,6 +136,23 @@ fn attributes() {
         ("x-note", "password: a b, c", "password: [redacted]"),
         ("x-note", "Authorization=Bearer abc", "Authorization=[redacted]"),
         ("x-from", "Jane <jane@example.com>", "Jane <[redacted]>"),
+        ("referer", "https://h/reset-password/abc", "https://h/reset-password/[redacted]"),
+        ("referer", "https://h/token/./abc/x?y#z", "https://h/token/./[redacted]/x?y#z"),
+        ("location", "/reset-password/abc?x=1", "/reset-password/[redacted]?x=1"),
+        ("location", "app://reset-password/abc", "app://reset-password/[redacted]"),
+        ("link", "</token/abc>; rel=next, </b>", "</token/[redacted]>; rel=next, </b>"),
+        ("x-line", "GET /token/abc HTTP/1.1", "GET /token/[redacted] HTTP/1.1"),
+        ("x-line", "a token/abc /token /abc", "a token/abc /token /abc"),
+        ("x-note", "the token\nb: c", "the token\nb: c"),
+        ("x-note", "token=\"a session='b c\" d' e", "token=\"[redacted]' e"),
+        ("x-json", r#"{"token":"a\\","b":"c"}"#, r#"{"token":"[redacted]","b":"c"}"#),
+        ("x-line", "/token/abc\t/x", "/token/[redacted]\t/x"),
+        ("x-json", r#"{"to": "/token/abc", "n": 1}"#, r#"{"to": "/token/[redacted]", "n": 1}"#),
+        ("x-json", "{\"token\":\r\n\"abc\", \"n\": 1}", "{\"token\":\r\n\"[redacted]\", \"n\": 1}"),
+        ("x-json", r#"{"a": "token=b", "token": "c\"d", "n": 1}"#, r#"{"a": "token=[redacted]"#),
+        ("x-note", "token\t: abc", "token\t: [redacted]"),
+        ("x-note", "the token (new) : abc", "the token (new) : abc"),
+        ("x-note", "token='it' token='is' b", "token='[redacted]' token='[redacted]' b"),
     ];
     for (name, value, expected) in table {
         assert_eq!(redactor.attribute(name, value.as_bytes(), NO_LIMIT).as_deref(), Some(expected), "{name}: {value}");
@@ -160,6 +212,118 @@ fn a_mode_says_what_stands_in_the_place() {
     assert_eq!(redactor.path(b"/call/+4930123456/now", NO_LIMIT), "/call/now");
     assert_eq!(redactor.attribute("password", b"x", NO_LIMIT), None);
     assert_eq!(redactor.text(b"call +4930123456 now", NO_LIMIT), "call  now");
+}
+
+#[test]
+fn what_is_dropped_leaves_no_mark() {
+    let redactor = redactor(r#""mode": "drop""#);
+    let table = [
+        ("/password/x", "/"),
+        ("/password/x/token/y", "/"),
+        ("/password/x?b=1", "/?b=1"),
+        ("/password/x/b", "/b"),
+        ("/a/password/x/token/y/b", "/a/b"),
+        ("/a;token=x/b", "/a;/b"),
+        ("/a?password=x&b=1", "/a?b=1"),
+        ("/a?b=1&password=x", "/a?b=1"),
+        ("/a?b=1&password=x;c=jane@example.com&token=y&d=2", "/a?b=1&d=2"),
+        ("/a?b=1&next=/token/x/y&d=2", "/a?b=1&d=2"),
+        ("/a?x", "/a?x"),
+    ];
+    for (path, expected) in table {
+        assert_eq!(redactor.path(path.as_bytes(), NO_LIMIT), expected, "{path}");
+    }
+    assert_eq!(redactor.query(b"a=1&password=x&", NO_LIMIT), "a=1");
+    assert_eq!(redactor.query(b"a=1&b=2&", NO_LIMIT), "a=1&b=2&");
+    assert_eq!(redactor.query(b"a=1%26password=x&b=2", NO_LIMIT), "b=2");
+    assert_eq!(redactor.attribute("x", b"a=1; token=x; b=2", NO_LIMIT).as_deref(), Some("a=1;; b=2"));
+    assert_eq!(redactor.attribute("x", b"/a/token/x/b", NO_LIMIT).as_deref(), Some("/a/b"));
+}
+
+#[test]
+fn a_stricter_secret_within_another_prevails() {
+    let redactor = redactor(&format!(
+        r#""hash_key": "{KEY}", "rules": [
+            {{"names": ["user_id"], "mode": "partial"}}, {{"names": ["account"], "mode": "hash"}},
+            {{"names": ["nonce"], "mode": "drop"}}
+        ]"#
+    ));
+    let table = [
+        ("user_id=12345678", "user_id=[redacted]78"),
+        ("user_id=1;token=s3cr3tabcdabcd", "user_id=[redacted]"),
+        ("token=1;user_id=s3cr3tabcdabcd", "token=[redacted]"),
+        ("user_id={\"token\":\"s3cr3tabcdabcd\"}&b=1", "user_id=[redacted]&b=1"),
+        ("user_id=jane@example.com", "user_id=[redacted]"),
+        ("account=jane@example.com", "account=[hash:e54ecd8285defd5c]"),
+        ("account=1;token=2", "account=[redacted]"),
+        ("a=1&account=1;nonce=2&b=3", "a=1&b=3"),
+    ];
+    for (query, expected) in table {
+        assert_eq!(redactor.query(query.as_bytes(), NO_LIMIT), expected, "{query}");
+    }
+    assert_eq!(redactor.path(b"/user_id/1;token=s3cr3tabcdabcd/x", NO_LIMIT), "/user_id/[redacted]/x");
+    let attributes = [
+        ("user_id", "1; token=s3cr3tabcdabcd", Some("[redacted]")),
+        ("user_id", "4111111111111111", Some("[redacted]")),
+        ("user_id", "12345678", Some("[redacted]78")),
+        ("user_id", "1;nonce=2", None),
+        ("account", "jane@example.com", Some("[hash:e54ecd8285defd5c]")),
+        ("x", "user_id=1;token=s3cr3tabcdabcd", Some("user_id=[redacted]")),
+        ("x", r#"{"user_id": "1 token=s3cr3tabcdabcd"}"#, Some(r#"{"user_id": "[redacted]"#)),
+    ];
+    for (name, value, expected) in attributes {
+        assert_eq!(redactor.attribute(name, value.as_bytes(), NO_LIMIT).as_deref(), expected, "{name}: {value}");
+    }
+    // What is hashed is the value, not the address that it happens to be.
+    assert_ne!(redactor.query(b"account=Jane@example.com", NO_LIMIT), "account=[hash:e54ecd8285defd5c]");
+    // Of patterns as well: the address has the number in it.
+    let patterns = configured(r#""patterns": {"userinfo": "partial"}"#).unwrap();
+    assert_eq!(patterns.text(b"http://4111111111111111:abcdefgh@h", NO_LIMIT), "http://[redacted]efgh@h");
+    let patterns = configured(r#""patterns": {"userinfo": "partial"}"#).unwrap();
+    assert_eq!(patterns.text(b"http://a:b@mail.example@h", NO_LIMIT), "http://[redacted]@h");
+}
+
+#[test]
+fn the_end_of_what_is_looked_at_shows_no_half_of_a_secret() {
+    let redactor = redactor(r#""rules": [{"names": ["user_id"], "mode": "partial"}]"#);
+    // The value before it makes room for what stands at the end of what is looked at with a limit of 100 bytes.
+    let secrets = [
+        "4111 1111 1111 1111",
+        "jane.doe.with.a.long.name@example.com",
+        "DE89370400440532013000",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozj",
+        "https://someone:s3cr3t&s3cr3t@example.com",
+        "Bearer abcdefghijklmnopqrstuvwxyz1",
+        "user_id=abcdefghijklmnopqrstuvwxyz",
+        "token=abcdefghijklmnopqrstuvwxyz",
+    ];
+    for secret in secrets {
+        for place in 940..1_330 {
+            let text = format!("token={}&b=1&c= {secret} ", "x".repeat(place));
+            let out = redactor.query(text.as_bytes(), 100);
+            let shown = out.trim_end_matches('…').trim_end();
+            let allowed = ["token=[redacted]", "token=[redacted]&b=1&c="];
+            let whole = redactor.query(text.as_bytes(), NO_LIMIT);
+            assert!(allowed.contains(&shown) || out == whole || whole.starts_with(shown), "{place}: {out}");
+        }
+    }
+    let long = |unit: &str| unit.repeat(20_000);
+    assert_eq!(redactor.query(long("a").as_bytes(), 9), "aaaaaaaaa");
+    assert!(matches!(redactor.path(long("/a").as_bytes(), 9), Cow::Borrowed("/a/a/a/a/")));
+    assert_eq!(redactor.query(long("eyJ").as_bytes(), 9), "…");
+    assert_eq!(redactor.query(format!("a=://{}", long("a")).as_bytes(), 9), "a=://…");
+    assert_eq!(redactor.query(format!("a=://u:pw;token={}", long("a")).as_bytes(), 99), "a=://…");
+    assert_eq!(redactor.attribute("user_id", long("a").as_bytes(), 99).as_deref(), Some("[redacted]"));
+    assert_eq!(redactor.query(format!("user_id={}", long("a")).as_bytes(), 99), "user_id=[redacted]…");
+}
+
+#[test]
+fn a_hash_is_of_the_whole_value_however_long() {
+    let redactor = redactor(&format!(r#""mode": "hash", "hash_key": "{KEY}""#));
+    let value = "a".repeat(5_000);
+    let hash = redactor.attribute("token", value.as_bytes(), 25);
+    assert_eq!(hash, redactor.attribute("token", value.as_bytes(), NO_LIMIT));
+    assert_ne!(hash, redactor.attribute("token", format!("{value}a").as_bytes(), 25));
 }
 
 #[test]

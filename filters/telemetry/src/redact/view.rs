@@ -1,6 +1,7 @@
 //! Text as matching sees it: percent-decoded, with the way back to the bytes that were written.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A text and its percent-decoded form (RFC 3986 §2.1), decoded again until nothing is left to decode: whoever reads the
 /// log may decode as often as he likes and finds nothing that matching did not see.
@@ -11,12 +12,13 @@ pub(super) struct View<'a> {
     decoded: Cow<'a, [u8]>,
     /// Where in `raw` each decoded byte begins. Empty where both are the same.
     starts: Vec<usize>,
+    is_cut: bool,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(raw: &'a [u8]) -> View<'a> {
         if !raw.contains(&b'%') {
-            return View { raw, decoded: Cow::Borrowed(raw), starts: Vec::new() };
+            return View { raw, decoded: Cow::Borrowed(raw), starts: Vec::new(), is_cut: false };
         }
         let mut decoded = Vec::with_capacity(raw.len());
         let mut starts = Vec::with_capacity(raw.len());
@@ -31,11 +33,34 @@ impl<'a> View<'a> {
                 decoded.push(byte);
             }
         }
-        View { raw, decoded: Cow::Owned(decoded), starts }
+        View { raw, decoded: Cow::Owned(decoded), starts, is_cut: false }
+    }
+
+    /// The first `most` bytes of `raw` as if they were all, but for [`View::is_cut`].
+    pub(super) fn beginning(raw: &'a [u8], most: usize) -> View<'a> {
+        let beginning = raw.get(..most).unwrap_or(raw);
+        View { is_cut: beginning.len() < raw.len(), ..View::new(beginning) }
+    }
+
+    /// Whether there is more that is not looked at.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.decoded
+    }
+
+    /// The decoded bytes of a range with their positions.
+    pub(super) fn each(&self, within: Range<usize>) -> impl DoubleEndedIterator<Item = (usize, u8)> + Clone {
+        let bytes = self.slice(within.start, within.end).iter();
+        (within.start..within.end).zip(bytes.copied())
+    }
+
+    /// The first byte in a range that stands in the text itself and passes `check`, else the end of the range.
+    pub(super) fn find_literal(&self, within: Range<usize>, check: impl Fn(u8) -> bool) -> usize {
+        let found = self.each(within.clone()).find(|(at, byte)| check(*byte) && self.is_literal(*at));
+        found.map_or(within.end, |(at, _)| at)
     }
 
     /// The decoded bytes of a range, which may be out of bounds.

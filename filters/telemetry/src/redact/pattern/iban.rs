@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::Left;
 use super::national::Word;
 
 /// Country and length, from SWIFT's IBAN registry.
@@ -92,15 +91,15 @@ const LENGTHS: [(&[u8; 2], usize); 82] = [
 ];
 
 /// A country of the registry, the length that it has there, and the check modulo 97; together or in fours.
-pub(super) fn read(text: &[u8], _: Left) -> Option<Range<usize>> {
+pub(super) fn read(text: &[u8]) -> Option<Range<usize>> {
     let (country, rest) = text.split_first_chunk::<2>()?;
     if !rest.first().is_some_and(|byte| b" -.+".contains(byte) || byte.is_ascii_digit()) {
         return None;
     }
     let country = country.map(|byte| byte.to_ascii_uppercase());
     let (_, length) = LENGTHS.iter().find(|(name, _)| **name == country)?;
-    let word = Word::read(text, *length)?;
     let in_fours = (1..*length).filter(|place| place % 4 == 0).fold(0_u64, |marks, place| marks | 1 << place);
+    let word = Word::read(text, *length, in_fours)?;
     let (head, account) = word.characters().split_at_checked(4)?;
     let is_iban = matches!(head, [_, _, b'0'..=b'9', b'0'..=b'9'])
         && (word.marks == 0 || word.marks == in_fours)

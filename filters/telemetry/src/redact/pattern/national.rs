@@ -8,11 +8,10 @@ use super::Left;
 use super::number::{Groups, Number, is_luhn, value, weighted};
 
 /// Numbers of digits alone.
-pub(super) fn read_number(text: &[u8], left: Left) -> Option<Range<usize>> {
+pub(super) fn find(groups: &Groups, left: Left) -> Option<Range<usize>> {
     if left.continues_number() {
         return None;
     }
-    let groups = Groups::read(text);
     let mut numbers = groups.numbers().filter(|number| number.is_all());
     let found = numbers.find(|number| match number.digits.len() {
         9 => is_us_ssn(*number),
@@ -31,13 +30,21 @@ pub(super) fn read_word(text: &[u8], left: Left) -> Option<Range<usize>> {
     if left.continues_number() {
         return None;
     }
-    let found = |length: usize, check: fn(&Word) -> bool| Word::read(text, length).filter(check);
-    let word = found(9, is_british)
-        .or_else(|| found(9, is_spanish))
-        .or_else(|| found(15, is_french))
-        .or_else(|| found(16, is_italian))?;
+    let found = |length: usize, marks: u64, check: fn(&Word) -> bool| Word::read(text, length, marks).filter(check);
+    let spanish = || found(9, SPANISH | SPANISH_OF_FOREIGNER, is_spanish);
+    let word = match text.first()?.is_ascii_digit() {
+        true => spanish().or_else(|| found(15, FRENCH | FRENCH_KEY, is_french)),
+        false => found(9, BRITISH, is_british).or_else(spanish).or_else(|| found(16, 0, is_italian)),
+    }?;
     Some(0..word.end)
 }
+
+// Before which characters a number has marks where it has any; the lowest bit is for the first character.
+const BRITISH: u64 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8;
+const SPANISH: u64 = 1 << 8;
+const SPANISH_OF_FOREIGNER: u64 = 1 << 1 | 1 << 8;
+const FRENCH: u64 = 1 << 1 | 1 << 3 | 1 << 5 | 1 << 7 | 1 << 10 | 1 << 13;
+const FRENCH_KEY: u64 = 1 << 13;
 
 /// Letters and digits, in upper case, of a word that may be written in groups.
 pub(super) struct Word {
@@ -49,13 +56,13 @@ pub(super) struct Word {
 }
 
 impl Word {
-    /// The word of exactly `length` letters and digits that `text` begins with.
-    pub(super) fn read(text: &[u8], length: usize) -> Option<Word> {
+    /// The word of exactly `length` letters and digits that `text` begins with, which may have marks before these.
+    pub(super) fn read(text: &[u8], length: usize, marks: u64) -> Option<Word> {
         let mut word = Word { characters: [0; 34], length, end: 0, marks: 0 };
         let mut rest = text;
         for (place, slot) in word.characters.get_mut(..length)?.iter_mut().enumerate() {
             if let [mark, after @ ..] = rest
-                && place > 0
+                && marks & (1 << place) != 0
                 && b" -.+".contains(mark)
             {
                 word.marks |= 1 << place;
@@ -77,9 +84,9 @@ impl Word {
         self.characters.get(..self.length).unwrap_or_default()
     }
 
-    /// Whether the marks stand before these characters and no others.
-    fn has_marks_before(&self, places: &[u32]) -> bool {
-        places.iter().fold(0_u64, |marks, place| marks | 1_u64.wrapping_shl(*place)) == self.marks
+    /// Whether it has no marks, or all of these.
+    fn has_marks(&self, marks: u64) -> bool {
+        self.marks == 0 || self.marks == marks
     }
 }
 
@@ -152,10 +159,7 @@ fn is_british(word: &Word) -> bool {
         && !b"DFIQUV".contains(first)
         && !b"DFIOQUV".contains(second)
         && ![b"BG", b"GB", b"KN", b"NK", b"NT", b"TN", b"ZZ"].contains(&&[*first, *second]);
-    is_prefix
-        && digits::<6>(rest).is_some()
-        && matches!(rest.last(), Some(b'A'..=b'D'))
-        && (word.marks == 0 || word.has_marks_before(&[2, 4, 6, 8]))
+    is_prefix && digits::<6>(rest).is_some() && matches!(rest.last(), Some(b'A'..=b'D')) && word.has_marks(BRITISH)
 }
 
 /// Spain, DNI (8 digits) and NIE (X, Y or Z and 7 digits), and a letter that is the number modulo 23.
@@ -170,8 +174,7 @@ fn is_spanish(word: &Word) -> bool {
     let Some(rest) = digits::<7>(rest) else { return false };
     let number = value(std::iter::once(&leading).chain(&rest));
     let check = usize::try_from(number % 23).ok().and_then(|place| b"TRWAGMYFPDXBNJZSQVHLCKE".get(place));
-    check == Some(letter)
-        && (word.marks == 0 || word.has_marks_before(&[8]) || is_foreigner && word.has_marks_before(&[1, 8]))
+    check == Some(letter) && (word.has_marks(SPANISH) || is_foreigner && word.has_marks(SPANISH_OF_FOREIGNER))
 }
 
 /// France, NIR: sex, year, month, department (2A and 2B on Corsica), commune, order, and a key of two digits: 97 less the
@@ -197,7 +200,7 @@ fn is_french(word: &Word) -> bool {
     matches!(part(0, 1), 1..=4 | 7 | 8)
         && matches!(part(3, 2), 1..=12 | 20..=42 | 50..=99)
         && part(13, 2) == 97_u64.wrapping_sub(number % 97)
-        && (word.marks == 0 || word.has_marks_before(&[1, 3, 5, 7, 10, 13]) || word.has_marks_before(&[13]))
+        && (word.has_marks(FRENCH) || word.has_marks(FRENCH_KEY))
 }
 
 /// Italy, codice fiscale (D.M. 12 March 1974): six letters of the name, year, month, day, municipality, check letter.

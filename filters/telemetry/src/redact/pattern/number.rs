@@ -5,6 +5,7 @@ const MAX_DIGITS: usize = 20;
 const MAX_GROUPS: usize = 12;
 
 /// Groups of digits with a mark or two between them, such as `4111 1111-1111`.
+#[derive(Default)]
 pub(super) struct Groups {
     digits: [u8; MAX_DIGITS],
     groups: [Group; MAX_GROUPS],
@@ -39,9 +40,18 @@ pub(super) struct Number<'g> {
 }
 
 impl Groups {
-    /// Reads the groups at the beginning of `text`. A group that a letter follows is none.
+    /// Reads the groups at the beginning of `text`, none of them where they can be neither a card, a national number nor a
+    /// telephone number without `+`.
     pub(super) fn read(text: &[u8]) -> Groups {
-        let mut read = Groups { digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], count: 0 };
+        match may_matter(text) {
+            true => Groups::read_any(text),
+            false => Groups::default(),
+        }
+    }
+
+    /// Reads the groups at the beginning of `text`. A group that a letter follows is none.
+    pub(super) fn read_any(text: &[u8]) -> Groups {
+        let mut read = Groups::default();
         let mut position = 0;
         let mut digits = 0;
         let mut mark = Mark::default();
@@ -115,6 +125,28 @@ impl<'g> Number<'g> {
 
     pub(super) fn value(self, start: usize, length: usize) -> u64 {
         value(self.digits.iter().skip(start).take(length))
+    }
+}
+
+/// Whether the lengths of the first two groups are those of any number that is looked for. Text of nothing but short
+/// groups, each of which may begin a number, would else be read a dozen times.
+fn may_matter(text: &[u8]) -> bool {
+    let length = |text: &[u8]| text.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+    let first = length(text);
+    let second = || {
+        let rest = text.get(first..).unwrap_or_default();
+        let marks = rest.iter().take(2).take_while(|byte| !byte.is_ascii_digit()).count();
+        length(rest.get(marks..).unwrap_or_default())
+    };
+    match first {
+        0 => false,
+        // 1-212-555-0123
+        1 => text.starts_with(b"1") && second() == 3,
+        // 030 1234567, 12 345 678 901
+        2 => text.starts_with(b"0") || second() == 3,
+        // 0171 1234567, 123-45-6789, 212-555-0123
+        3 => text.starts_with(b"0") || matches!(second(), 2 | 3),
+        _ => true,
     }
 }
 

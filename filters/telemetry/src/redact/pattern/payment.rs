@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use super::Left;
 use super::number::{Groups, Number, is_luhn};
 
 /// 13 to 19 digits with Luhn's check, together or in groups of at least four (the last may be shorter) with the same
 /// mark between all of them, that begin as cards do: with 2 to 6 (Mastercard, Mir, American Express, Diners, JCB, Visa,
 /// Discover, UnionPay, Maestro), 81, 82 (RuPay) or 9792 (Troy). Unix time in milliseconds and finer begins with 1.
-pub(super) fn read(text: &[u8], _: Left) -> Option<Range<usize>> {
-    Groups::read(text).numbers().find(|number| is_card(*number)).map(|number| 0..number.end)
+pub(super) fn find(groups: &Groups) -> Option<Range<usize>> {
+    groups.numbers().find(|number| is_card(*number)).map(|number| 0..number.end)
 }
 
 fn is_card(number: Number<'_>) -> bool {

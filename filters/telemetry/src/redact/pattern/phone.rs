@@ -10,11 +10,13 @@ use super::number::{Groups, Number};
 
 /// `+` and 8 to 15 digits (E.164 §6.2.1: at most 15), the first not 0, with or without marks between them:
 /// `+49 (30) 123-4567`. A `+` after a letter or a digit is a space or a sum.
-pub(super) fn read_international(text: &[u8], _: Left) -> Option<Range<usize>> {
+pub(super) fn read_international(text: &[u8]) -> Option<Range<usize>> {
     let digits = text.strip_prefix(b"+")?;
-    let is_e164 = |number: &Number<'_>| (8..=15).contains(&number.digits.len()) && !number.digits.starts_with(&[0]);
-    let groups = Groups::read(digits);
-    let number = groups.numbers().find(is_e164)?;
+    if digits.starts_with(b"0") {
+        return None;
+    }
+    let groups = Groups::read_any(digits);
+    let number = groups.numbers().find(|number| (8..=15).contains(&number.digits.len()))?;
     Some(0..number.end.saturating_add(1))
 }
 
@@ -25,19 +27,27 @@ pub(super) fn read_international(text: &[u8], _: Left) -> Option<Range<usize>> {
 /// - North America: three, three and four digits with the same mark, a `1` before them or not: `(212) 555-0123`.
 ///
 /// It is no part of a longer number with `-` or `.` in it.
-pub(super) fn read_national(text: &[u8], left: Left) -> Option<Range<usize>> {
-    let open = usize::from(text.starts_with(b"("));
+pub(super) fn find_national(groups: &Groups, left: Left) -> Option<Range<usize>> {
+    find(groups, left, |_| true)
+}
+
+/// The same with its first group in parentheses.
+pub(super) fn read_in_parentheses(text: &[u8], left: Left) -> Option<Range<usize>> {
+    let groups = Groups::read(text.strip_prefix(b"(")?);
+    let is_closed = |number: Number<'_>| number.marks().next().is_some_and(|mark| mark.byte == b')');
+    find(&groups, left, is_closed).map(|range| 0..range.end.saturating_add(1))
+}
+
+fn find(groups: &Groups, left: Left, is_right: impl Fn(Number<'_>) -> bool) -> Option<Range<usize>> {
     if left.continues_number() {
         return None;
     }
-    let digits = text.get(open..)?;
-    let groups = Groups::read(digits);
     let number = groups.numbers().find(|number| {
         number.is_all()
-            && (open == 0 || number.marks().next().is_some_and(|mark| mark.byte == b')'))
+            && is_right(*number)
             && (is_prefixed(*number) || is_trunk(*number) || is_north_american(*number))
     })?;
-    Some(0..number.end.saturating_add(open))
+    Some(0..number.end)
 }
 
 fn is_prefixed(number: Number<'_>) -> bool {

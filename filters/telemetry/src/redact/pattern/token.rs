@@ -39,13 +39,35 @@ pub(super) fn find_jwt(text: &[u8], mut found: impl FnMut(Range<usize>)) {
     }
 }
 
+/// Where the JSON Web Token begins whose header or claims the end of `text` cuts off, else the end.
+pub(super) fn open_jwt(text: &[u8]) -> usize {
+    let length = text.iter().rev().take_while(|byte| is_base64url(**byte) || **byte == b'.').count();
+    let start = text.len().saturating_sub(length);
+    let begin = text.get(start..).unwrap_or_default().windows(3).position(|three| three == b"eyJ");
+    begin.map_or(text.len(), |begin| start.saturating_add(begin))
+}
+
+/// Where the authority of a URL begins that the end of `text` cuts off, else the end.
+pub(super) fn open_userinfo(text: &[u8]) -> usize {
+    let length = text.iter().rev().take_while(|byte| !ends_authority(**byte)).count();
+    let start = text.len().saturating_sub(length);
+    match text.get(..start).unwrap_or_default().ends_with(b"://") {
+        true => start,
+        false => text.len(),
+    }
+}
+
+fn ends_authority(byte: u8) -> bool {
+    b"/?# \t\r\n\"'<>".contains(&byte)
+}
+
 fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 /// The credentials after `Bearer`, `Basic`, `Token` or `Negotiate` (RFC 9110 §11.4: `token68`), at least 8 characters
 /// with a digit, or a letter in upper case that is not the first, among them: "bearer of news" has none.
-pub(super) fn read_bearer(text: &[u8], _: super::Left) -> Option<Range<usize>> {
+pub(super) fn read_bearer(text: &[u8]) -> Option<Range<usize>> {
     let scheme = ["bearer", "basic", "token", "negotiate"]
         .iter()
         .find(|scheme| text.get(..scheme.len()).is_some_and(|word| word.eq_ignore_ascii_case(scheme.as_bytes())))?;
@@ -75,7 +97,7 @@ const LOOKED_AT: usize = 64;
 pub(super) fn find_userinfo(text: &[u8], mut found: impl FnMut(Range<usize>)) {
     for (at, _) in text.windows(3).enumerate().filter(|(_, three)| *three == b"://") {
         let start = at.saturating_add(3);
-        let authority = text.iter().skip(start).take_while(|byte| !b"/?# \t\r\n\"'<>".contains(byte));
+        let authority = text.iter().skip(start).take_while(|byte| !ends_authority(**byte));
         let length = authority.enumerate().filter(|(_, byte)| **byte == b'@').last().map_or(0, |(length, _)| length);
         if length > 0 {
             found(start..start.saturating_add(length));
