@@ -113,7 +113,7 @@ impl Filter for TraceContext {
             None => {}
         }
         // In a module with others they see the facts; other plugins see only the headers, which do not say it.
-        if cfg!(feature = "plugin")
+        if cfg!(all(feature = "plugin", target_os = "wasi"))
             && let Some(parent) = trace.as_ref().and_then(|trace| trace.parent_span_id)
         {
             exchange.hand_over_parent_span(parent);
