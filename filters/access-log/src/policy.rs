@@ -8,7 +8,7 @@ use crate::profile::{Defaults, PROFILES, Profile};
 use crate::sinks::Destinations;
 use sluicegate_host::HeaderMap;
 use sluicegate_otlp::{Settings, Signal};
-use sluicegate_policy::{Direction, Directions, Document, Rules, Section};
+use sluicegate_policy::{Direction, Directions, Document, Rules, Section, Statuses};
 use sluicegate_telemetry::outcome::Severity;
 use sluicegate_telemetry::redact::Redactor;
 use sluicegate_telemetry::{Ended, Routes};
@@ -40,13 +40,6 @@ struct SeverityRule {
     severity: Severity,
 }
 
-/// `404`, or all of `4xx`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Statuses {
-    least: u16,
-    most: u16,
-}
-
 /// What one sink is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sink {
@@ -65,8 +58,6 @@ const MIN_SEVERITIES: [(&str, Severity); 4] =
     [("debug", Severity::Debug), ("info", Severity::Info), ("warn", Severity::Warn), ("error", Severity::Error)];
 
 const DETAILS: [(&str, bool); 2] = [("standard", false), ("full", true)];
-
-const A_STATUS: &str = "an HTTP status such as \"404\", or a class of them such as \"4xx\"";
 
 /// One hop is one line: on the side of the service that is called.
 const DIRECTIONS: Directions = Directions::NONE.with(Direction::Inbound).with(Direction::Gateway);
@@ -131,7 +122,8 @@ fn read_burst(section: &Section<'_>, default: Option<Limit>) -> Option<Limit> {
 }
 
 fn read_severity(rule: &Section<'_>) -> SeverityRule {
-    let statuses = rule.strings_where("status", |text| Statuses::parse(text).is_some(), A_STATUS).unwrap_or_default();
+    let statuses =
+        rule.strings_where("status", |text| Statuses::parse(text).is_some(), Statuses::ACCEPTED).unwrap_or_default();
     SeverityRule {
         statuses: statuses.into_iter().filter_map(Statuses::parse).collect(),
         severity: rule.required().choice("severity", &SEVERITIES).unwrap_or(Severity::Info),
@@ -162,21 +154,4 @@ fn read_destinations(section: &Section<'_>) -> Destinations {
 fn read_request_id_header(document: &Document<'_>) -> String {
     let header = document.neighbour("trace").subsection("request_id").string("header");
     header.unwrap_or(DEFAULT_REQUEST_ID).to_ascii_lowercase()
-}
-
-impl Statuses {
-    fn parse(text: &str) -> Option<Statuses> {
-        if let Some(class) = text.strip_suffix("xx") {
-            let class: u16 = class.parse().ok().filter(|class| (1..=9).contains(class) && text.len() == 3)?;
-            let least = class.saturating_mul(100);
-            return Some(Statuses { least, most: least.saturating_add(99) });
-        }
-        let is_status = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let status = text.parse().ok().filter(|status| is_status && *status >= 100)?;
-        Some(Statuses { least: status, most: status })
-    }
-
-    fn contains(self, status: u16) -> bool {
-        (self.least..=self.most).contains(&status)
-    }
 }

@@ -163,18 +163,6 @@ fn is_grpc(content_type: &[u8]) -> bool {
 
 /// The request as it came.
 impl RequestView for HeaderMap {
-    fn authority(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":authority")
-    }
-
-    fn path(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":path")
-    }
-
-    fn method(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":method")
-    }
-
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.get(name).map(Cow::Borrowed)
     }
@@ -182,18 +170,6 @@ impl RequestView for HeaderMap {
 
 /// The request as it stands.
 impl RequestView for Exchange {
-    fn authority(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":authority")
-    }
-
-    fn path(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":path")
-    }
-
-    fn method(&self) -> Option<Cow<'_, [u8]>> {
-        self.header(":method")
-    }
-
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.request.get(name).map(Cow::Borrowed)
     }

@@ -56,6 +56,7 @@ mod report;
 mod secret;
 mod section;
 mod service;
+mod statuses;
 mod syntax;
 #[cfg(test)]
 mod testing;
@@ -72,4 +73,5 @@ pub use report::{Errors, PolicyError};
 pub use secret::Secret;
 pub use section::{Entry, Section};
 pub use service::Service;
+pub use statuses::Statuses;
 pub use version::Version;

@@ -17,15 +17,21 @@ pub use rules::Rules;
 /// may fetch them when asked; a view over many rules should keep what it fetched.
 pub trait RequestView {
     /// `:authority`, or `host` where there is no such: a host and perhaps a port.
-    fn authority(&self) -> Option<Cow<'_, [u8]>>;
+    fn authority(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":authority")
+    }
 
     /// `:path`: with the query, as the client sent it.
-    fn path(&self) -> Option<Cow<'_, [u8]>>;
+    fn path(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":path")
+    }
 
     /// `:method`.
-    fn method(&self) -> Option<Cow<'_, [u8]>>;
+    fn method(&self) -> Option<Cow<'_, [u8]>> {
+        self.header(":method")
+    }
 
-    /// The value of the header with this lower-case name. What a repeated header yields is the view's choice; Envoy joins
+    /// The value of the header with this lower-case name, those that HTTP/2 writes with a colon included. What a repeated header yields is the view's choice; Envoy joins
     /// the values with commas.
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }

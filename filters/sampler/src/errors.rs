@@ -1,19 +1,13 @@
 //! Which responses count as errors for the load.
 
 use sluicegate_host::GrpcStatus;
+use sluicegate_policy::Statuses;
 
 /// HTTP statuses and gRPC codes. A response counts by either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Errors {
     statuses: Vec<Statuses>,
     grpc: Vec<GrpcStatus>,
-}
-
-/// `429`, or all of `5xx`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Statuses {
-    least: u16,
-    most: u16,
 }
 
 impl Errors {
@@ -37,7 +31,7 @@ impl Errors {
     /// Whether a response with this HTTP status, and this gRPC status where it has one, is an error. Without any status
     /// there was no response: most often the caller left, which says nothing about the service.
     pub(crate) fn contain(&self, status: Option<u16>, grpc: Option<GrpcStatus>) -> bool {
-        status.is_some_and(|status| self.statuses.iter().any(|range| (range.least..=range.most).contains(&status)))
+        status.is_some_and(|status| self.statuses.iter().any(|statuses| statuses.contains(status)))
             || grpc.is_some_and(|grpc| self.grpc.contains(&grpc))
     }
 }
@@ -46,22 +40,9 @@ impl Errors {
 impl Default for Errors {
     fn default() -> Errors {
         Errors {
-            statuses: vec![Statuses { least: 500, most: 599 }],
+            statuses: vec![Statuses::class(5)],
             grpc: GrpcStatus::ALL.into_iter().filter(|status| status.fails()).collect(),
         }
-    }
-}
-
-impl Statuses {
-    fn parse(text: &str) -> Option<Statuses> {
-        let (class @ 1..=9, beyond) = (text.bytes().next()?.checked_sub(b'0')?, text.get(1..)?) else { return None };
-        let hundreds = u16::from(class).saturating_mul(100);
-        if beyond == "xx" {
-            return Some(Statuses { least: hundreds, most: hundreds.saturating_add(99) });
-        }
-        let is_number = beyond.len() == 2 && beyond.bytes().all(|byte| byte.is_ascii_digit());
-        let status = hundreds.saturating_add(beyond.parse().ok().filter(|_| is_number)?);
-        Some(Statuses { least: status, most: status })
     }
 }
 
