@@ -2,7 +2,7 @@
 
 use crate::record::{Custom, CustomKind, CustomValue, MAX_CUSTOM, MAX_CUSTOM_NAME, MAX_CUSTOM_TEXT, check_names};
 use sluicegate_host::{Exchange, HeaderMap};
-use sluicegate_policy::{Section, is_token};
+use sluicegate_policy::{Section, is_header_name};
 use sluicegate_telemetry::redact::Redactor;
 use std::borrow::Cow;
 
@@ -42,7 +42,6 @@ const KINDS: [(&str, CustomKind); 4] = [
 ];
 
 const DEFAULT_LENGTH: usize = 256;
-const MAX_HEADER_NAME: usize = 128;
 
 /// The longest character, in bytes.
 const MAX_CHARACTER: usize = 4;
@@ -93,7 +92,7 @@ fn read_one(item: &Section<'_>, redactor: &Redactor) -> Option<CustomAttribute> 
     let kind = item.choice("type", &KINDS).unwrap_or(CustomKind::String);
     let max_length = item.integer("max_length", 3..=MAX_CUSTOM_TEXT as u64);
     item.exactly_one_of(&["request_header", "response_header", "property", "value"]);
-    let header = |name| item.string_where(name, is_header, A_HEADER).map(str::to_ascii_lowercase);
+    let header = |name| item.string_where(name, is_header_name, A_HEADER).map(str::to_ascii_lowercase);
     let request_header = header("request_header").map(Source::RequestHeader);
     let response_header = header("response_header").map(Source::ResponseHeader);
     let property = item.string_where("property", is_property, A_PROPERTY);
@@ -118,10 +117,6 @@ fn read_one(item: &Section<'_>, redactor: &Redactor) -> Option<CustomAttribute> 
         kind,
         max_length: max_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(DEFAULT_LENGTH),
     })
-}
-
-fn is_header(name: &str) -> bool {
-    name.len() <= MAX_HEADER_NAME && is_token(name.as_bytes())
 }
 
 fn is_property(path: &str) -> bool {

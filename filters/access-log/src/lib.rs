@@ -46,7 +46,7 @@ use sinks::Sinks;
 use sluicegate_host::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, TraceFacts, Vm,
 };
-use sluicegate_policy::{Directions, Document};
+use sluicegate_policy::Document;
 use sluicegate_telemetry::outcome::{Severity, Signature};
 use sluicegate_telemetry::{Attributes, Details, Ended, Readings, Request, Text};
 use std::cell::RefCell;
@@ -171,10 +171,9 @@ impl Filter for AccessLog {
 }
 
 impl AccessLog {
-    /// Whether the section is meant for this exchange. The proxy is asked for the direction only where that matters.
+    /// Whether the section is meant for this exchange.
     fn is_active(&self, exchange: &Exchange) -> bool {
-        let LogPolicy { enabled, directions, .. } = self.policy;
-        enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
+        self.policy.enabled && exchange.goes(self.policy.directions)
     }
 
     fn request_id(&self, exchange: &Exchange, head: &HeaderMap) -> Option<RequestId> {

@@ -6,7 +6,7 @@ use crate::custom::{self, CustomAttribute};
 use crate::keep::Keep;
 use crate::profile::{Defaults, PROFILES, Profile};
 use crate::sinks::Destinations;
-use sluicegate_host::HeaderMap;
+use sluicegate_host::{HeaderMap, RequestId};
 use sluicegate_otlp::{Settings, Signal};
 use sluicegate_policy::{Direction, Directions, Document, Rules, Section, Statuses};
 use sluicegate_telemetry::outcome::Severity;
@@ -64,8 +64,6 @@ const DIRECTIONS: Directions = Directions::NONE.with(Direction::Inbound).with(Di
 
 const SLOW: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
-const DEFAULT_REQUEST_ID: &str = "x-request-id";
-
 impl LogPolicy {
     pub(crate) fn read(document: &Document<'_>) -> (LogPolicy, Destinations) {
         let section = document.section("access_log");
@@ -83,7 +81,7 @@ impl LogPolicy {
             detailed: section.choice("detail", &DETAILS).unwrap_or(defaults.detailed),
             custom: custom::read(&section, &redactor),
             redactor,
-            request_id_header: read_request_id_header(document),
+            request_id_header: RequestId::header(document),
             version: format!("{}-{:08x}", document.version(), document.fingerprint() >> 32),
         };
         (policy, read_destinations(&section))
@@ -148,10 +146,4 @@ fn read_destinations(section: &Section<'_>) -> Destinations {
         proxy_log: wants(Sink::ProxyLog),
         otlp: otlp.filter(|_| wants(Sink::Otlp)),
     }
-}
-
-/// The trace-context filter says where it puts the id.
-fn read_request_id_header(document: &Document<'_>) -> String {
-    let header = document.neighbour("trace").subsection("request_id").string("header");
-    header.unwrap_or(DEFAULT_REQUEST_ID).to_ascii_lowercase()
 }

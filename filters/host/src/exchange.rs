@@ -3,7 +3,7 @@ use crate::{
     AttributeList, AttributeValues, Facts, Flow, HeaderMap, Headers, Host, HostError, Level, MapKind, Vm, identity,
     property,
 };
-use sluicegate_policy::{Direction, RequestView};
+use sluicegate_policy::{Direction, Directions, RequestView};
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -70,6 +70,11 @@ impl Exchange {
     /// hostcall: listeners of both directions may share one root context, so there is nothing to remember it by.
     pub fn direction(&self) -> Direction {
         *self.direction.get_or_init(|| identity::direction(self.host))
+    }
+
+    /// Whether the exchange goes in one of these directions. The proxy is asked only where that matters.
+    pub fn goes(&self, directions: Directions) -> bool {
+        directions == Directions::ALL || directions.contains(self.direction())
     }
 
     /// A property of the exchange as bytes, the parts of its path separated by NUL; `None` where it is absent now.

@@ -4,6 +4,7 @@
 use crate::{
     Attribute, Exchange, HeaderMap, LocalReply, Origin, RequestId, SpanId, TraceFacts, TraceFlags, Traceparent, hex,
 };
+use sluicegate_policy::Document;
 
 /// Filter state: the caller's span, 16 lower-case hex digits, where this hop has a span of its own.
 const PARENT_SPAN: &str = "sluicegate_parent_span";
@@ -51,6 +52,13 @@ impl TraceFacts {
 }
 
 impl RequestId {
+    /// The header in which the policy has the id travel, in lower case: that of the trace-context filter, whose section
+    /// says so.
+    pub fn header(document: &Document<'_>) -> String {
+        let header = document.neighbour("trace").subsection("request_id").string("header");
+        header.unwrap_or("x-request-id").to_ascii_lowercase()
+    }
+
     /// The request id in this header.
     pub fn handed_over(headers: &HeaderMap, header: &str) -> Option<RequestId> {
         RequestId::parse(headers.get(header)?)

@@ -2,7 +2,7 @@
 
 use crate::Signal;
 use crate::retry::Retry;
-use sluicegate_policy::{Secret, Section, is_token};
+use sluicegate_policy::{Secret, Section, is_header_name};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn duration(section: &Section<'_>, name: &'static str, range: RangeInclusive<Dur
 fn read_headers(otlp: &Section<'_>) -> Vec<(String, Secret)> {
     let mut headers: Vec<(String, Secret)> = Vec::new();
     for item in otlp.items_up_to("headers", MAX_HEADERS) {
-        let name = item.required().string_where("name", is_header_name, A_HEADER);
+        let name = item.required().string_where("name", is_ours_to_send, A_HEADER);
         let value = item.required().secret("value", 1);
         if value.as_ref().is_some_and(|value| !is_header_value(value.bytes())) {
             item.reject("value", A_HEADER_VALUE);
@@ -175,10 +175,8 @@ const RESERVED: [&str; 10] = [
     "upgrade",
 ];
 
-fn is_header_name(text: &str) -> bool {
-    text.len() <= 128
-        && is_token(text.as_bytes())
-        && !RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved))
+fn is_ours_to_send(text: &str) -> bool {
+    is_header_name(text) && !RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved))
 }
 
 fn is_header_value(bytes: &[u8]) -> bool {

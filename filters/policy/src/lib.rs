@@ -68,7 +68,7 @@ mod wire;
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
 pub use fnv::Fnv;
-pub use matching::{Matcher, RequestView, Rules, is_token};
+pub use matching::{Matcher, RequestView, Rules, is_header_name, is_token};
 pub use report::{Errors, PolicyError};
 pub use secret::Secret;
 pub use section::{Entry, Section};

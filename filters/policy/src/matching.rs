@@ -100,6 +100,11 @@ fn is_method(text: &str) -> bool {
     is_token(text.as_bytes()) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
+/// The name of a header (RFC 9110 §5.1), of either case, at most 128 characters.
+pub fn is_header_name(name: &str) -> bool {
+    name.len() <= 128 && is_token(name.as_bytes())
+}
+
 /// A token (RFC 9110 §5.6.2): what the name of a method, of a header or of a member of baggage is made of.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))

@@ -38,7 +38,7 @@ use sluicegate_host::{
     Callbacks, Exchange, Filter, Flow, GrpcStatus, Origin, Rejected, RequestId, SamplingFacts, TraceFacts, Traceparent,
     Tracestate, Vm,
 };
-use sluicegate_policy::{Directions, Document, Rules};
+use sluicegate_policy::{Document, Rules};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -135,10 +135,9 @@ fn class(identity: usize, target: &Target) -> Class {
 }
 
 impl Sampler {
-    /// Whether the section is meant for this exchange. The proxy is asked for the direction only where that matters.
+    /// Whether the section is meant for this exchange.
     fn is_active(&self, exchange: &Exchange) -> bool {
-        let SamplingPolicy { enabled, directions, .. } = self.policy;
-        enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
+        self.policy.enabled && exchange.goes(self.policy.directions)
     }
 
     /// Whether somebody with the secret asks for it. The header goes in any case: upstream has no use for a secret.

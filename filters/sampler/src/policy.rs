@@ -28,7 +28,8 @@ use crate::decision::ParentMode;
 use crate::errors::Errors;
 use crate::force::ForcePolicy;
 use crate::randomness::Key;
-use sluicegate_policy::{Directions, Document, Rules, Section, is_token};
+use sluicegate_host::RequestId;
+use sluicegate_policy::{Directions, Document, Rules, Section, is_header_name};
 use sluicegate_telemetry::Routes;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -116,7 +117,6 @@ const DEFAULT: Target = Target { qps: 100.0, min: 0.01, max: 1.0, error_weight: 
 const DEFAULT_MAX_KEYS: usize = 1_024;
 const DEFAULT_BUDGET: u32 = 10;
 const DEFAULT_FORCE: &str = "x-sluicegate-force";
-const DEFAULT_REQUEST_ID: &str = "x-request-id";
 
 /// In bytes. A shorter secret could be guessed, and then anybody floods the backend.
 const LEAST_SECRET: usize = 16;
@@ -127,7 +127,7 @@ impl SamplingPolicy {
         let section = document.section("sampling");
         let target = read_target(&section, section.number("target_qps", TARGET).unwrap_or(DEFAULT.qps), DEFAULT);
         let max_keys = section.integer("max_keys", MAX_KEYS).and_then(|keys| usize::try_from(keys).ok());
-        let request_id_header = read_request_id_header(document);
+        let request_id_header = RequestId::header(document);
         SamplingPolicy {
             enabled: section.boolean("enabled").unwrap_or(true),
             directions: section.directions("direction").unwrap_or(Directions::ALL),
@@ -265,20 +265,11 @@ const NEEDED: [&str; 23] = [
 const NEEDED_FAMILIES: [&str; 10] =
     ["accept", "content-", "grpc-", "if-", "proxy-", "sec-", "x-amzn-trace-", "x-b3-", "x-envoy-", "x-forwarded-"];
 
-const MAX_NAME: usize = 128;
-
 fn may_be_taken_away(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    is_token(name.as_bytes())
-        && name.len() <= MAX_NAME
+    is_header_name(name)
         && !NEEDED.contains(&lower.as_str())
         && !NEEDED_FAMILIES.iter().any(|family| lower.starts_with(family))
-}
-
-/// The trace-context filter says where it puts the id.
-fn read_request_id_header(document: &Document<'_>) -> String {
-    let header = document.neighbour("trace").subsection("request_id").string("header");
-    header.unwrap_or(DEFAULT_REQUEST_ID).to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Which header names a policy may give the filter: to write, to take away, or to publish.
 
 use crate::formats::Format;
-use sluicegate_policy::is_token;
+use sluicegate_policy::is_header_name;
 
 /// Headers that frame, route, authorise or date a message, or belong to somebody else by a standard. Written with an id
 /// they would break the message, or worse: be read differently by two hops.
@@ -64,13 +64,6 @@ pub(crate) const A_HEADER_OF_OURS: &str = "an HTTP header name (RFC 9110 §5.1) 
 /// What a header name that baggage is made from is, for people.
 pub(crate) const A_HEADER_TO_PUBLISH: &str =
     "an HTTP header name (RFC 9110 §5.1), not baggage itself nor one that holds credentials";
-
-const MAX_LEN: usize = 128;
-
-/// A header name, of either case.
-fn is_header_name(name: &str) -> bool {
-    name.len() <= MAX_LEN && is_token(name.as_bytes())
-}
 
 /// Whether the filter may write this header, or take it away. `ours` are the formats that the policy reads or writes:
 /// `request-id` is a request id like any other where Azure's format is not among them.

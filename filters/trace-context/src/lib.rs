@@ -56,7 +56,7 @@ use sluicegate_host::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Origin, Outside, Rejected, RequestId,
     TraceFacts, Vm,
 };
-use sluicegate_policy::{Direction, Directions, Document};
+use sluicegate_policy::{Direction, Document};
 use spans::Spans;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -156,10 +156,9 @@ impl Filter for TraceContext {
 }
 
 impl TraceContext {
-    /// Whether the section is meant for this exchange. The proxy is asked for the direction only where that matters.
+    /// Whether the section is meant for this exchange.
     fn is_active(&self, exchange: &Exchange) -> bool {
-        let TracePolicy { enabled, directions, .. } = self.policy;
-        enabled && (directions == Directions::ALL || directions.contains(exchange.direction()))
+        self.policy.enabled && exchange.goes(self.policy.directions)
     }
 
     /// Whether the caller's context is continued. From the service beside this proxy it always is: the edge that trust is
