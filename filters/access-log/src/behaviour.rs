@@ -158,7 +158,7 @@ fn what_other_plugins_found_out_is_handed_over() {
     let policy = r#"{"version": "1.0", "trace": {"request_id": {"header": "X-Correlation-Id"}}}"#;
     let mut running = proxy.start::<AccessLog>(policy).unwrap();
     ends(proxy, 503, "");
-    proxy.set("sluicegate_parent_span", "b7ad6b7169203331");
+    proxy.set("sluicegate_trace", "b7ad6b7169203331");
     proxy.set("sluicegate_reply", "breaker_open");
     running.request(&[(":path", "/"), ("traceparent", TRACEPARENT), ("x-correlation-id", "c-1")]);
     assert_contains(
@@ -549,7 +549,7 @@ impl Filter for Before {
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
         exchange.facts.request_id = RequestId::parse(b"from-the-facts");
-        exchange.facts.trace = TraceFacts::handed_over(NOT_SAMPLED.as_bytes(), Some(b"b7ad6b7169203331"));
+        exchange.facts.trace = TraceFacts::handed_over(Some(NOT_SAMPLED.as_bytes()), Some(b"b7ad6b7169203331"));
         self.0.on_request_headers(exchange)
     }
 
@@ -562,7 +562,8 @@ impl Filter for Before {
 fn facts_come_before_headers() {
     let proxy = Double::new();
     let mut running = proxy.start::<Before>(r#"{"version": "1.0"}"#).unwrap();
-    let headers = [(":path", "/"), ("traceparent", TRACEPARENT), ("x-request-id", "of-the-header")];
+    let other = TRACEPARENT.replace("4bf92f35", "ffffffff");
+    let headers = [(":path", "/"), ("traceparent", &other), ("x-request-id", "of-the-header")];
     ends(proxy, 200, "via_upstream");
     running.request(&headers);
     assert_eq!(line(proxy), None, "the facts say that it is not sampled");
@@ -572,4 +573,67 @@ fn facts_come_before_headers() {
         &line(proxy).unwrap(),
         &[r#""req_id":"from-the-facts""#, r#""parent_span_id":"b7ad6b7169203331","trace_flags":"00""#],
     );
+}
+
+#[test]
+fn a_sampler_in_another_plugin_has_the_last_word_about_the_flags() {
+    let proxy = Double::new();
+    let mut running = proxy.start::<Before>(r#"{"version": "1.0"}"#).unwrap();
+    ends(proxy, 200, "via_upstream");
+    running.request(&[(":path", "/"), ("traceparent", TRACEPARENT)]);
+    assert_contains(&line(proxy).unwrap(), &[r#""trace_flags":"01""#, r#""sluicegate.sampled_by":"trace""#]);
+}
+
+#[test]
+fn a_record_says_what_a_sampler_decided() {
+    let state = |text: &str| vec![("sluicegate_sampling", text.to_owned())];
+    let sampled = [("traceparent", TRACEPARENT), ("tracestate", "a=b,ot=th:8")];
+    let not_sampled = [("traceparent", NOT_SAMPLED), ("tracestate", "a=b")];
+    let turns = r#""sampling": {"parent": "ignore"}"#;
+    for (policy, headers, code, left, expected) in [
+        ("", sampled, 200, state("1 adaptive c"), Some(r#""adaptive","sluicegate.sampling_probability":0.25,"#)),
+        ("", sampled, 200, state("1 rule 0"), Some(r#""rule","sluicegate.sampling_probability":1.0,"#)),
+        ("", sampled, 200, state("1 forced"), Some(r#""forced","sluicegate.policy_version""#)),
+        // Nobody here decided, but somebody before.
+        ("", sampled, 200, vec![], Some(r#""trace","sluicegate.sampling_probability":0.5,"#)),
+        // The sampler had no hostcall left to say so.
+        (turns, sampled, 200, vec![], Some(r#""adaptive","sluicegate.sampling_probability":0.5,"#)),
+        // What is kept whatever was sampled stands for itself alone.
+        ("", sampled, 503, state("1 adaptive c"), Some(r#""error","sluicegate.policy_version""#)),
+        ("", not_sampled, 503, state("0 adaptive"), Some(r#""error","sluicegate.policy_version""#)),
+        // A context that is only forwarded keeps its flag; here the decision counts.
+        ("", sampled, 200, state("0 adaptive"), None),
+        ("", not_sampled, 200, state("1 rule 0"), Some(r#""rule","sluicegate.sampling_probability":1.0,"#)),
+    ] {
+        let proxy = Double::new();
+        let policy = [r#"{"version": "1.0""#, policy].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let mut running = proxy.start::<AccessLog>(&(policy.join(", ") + "}")).unwrap();
+        ends(proxy, code, "via_upstream");
+        for (name, value) in left {
+            proxy.set(name, value);
+        }
+        running.request(&[&[(":path", "/")], &headers[..]].concat());
+        match (line(proxy), expected) {
+            (Some(line), Some(expected)) => {
+                assert_contains(&line, &[&format!(r#""sluicegate.sampled_by":{expected}"#)]);
+            }
+            (line, expected) => assert_eq!(line, expected.map(str::to_owned)),
+        }
+    }
+}
+
+#[test]
+fn the_header_with_the_secret_of_the_sampler_is_never_logged() {
+    let attempt = |header: &str, source: &str| {
+        let policy = format!(
+            r#"{{"version": "1.0", "sampling": {{"force": {{"header": "{header}"}}}},
+                "access_log": {{"attributes": [{{"name": "mine.it", {source}}}]}}}}"#
+        );
+        Double::new().start::<AccessLog>(&policy).err().map(|lines| lines.join("\n"))
+    };
+    for source in [r#""request_header": "x-Debug""#, r#""property": "request.headers.x-debug""#] {
+        let refusal = attempt("X-Debug", source).unwrap();
+        assert!(refusal.contains("found the header of `sampling.force`, which holds a secret"), "{refusal}");
+        assert_eq!(attempt("x-other", source), None);
+    }
 }

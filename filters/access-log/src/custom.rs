@@ -74,11 +74,16 @@ const NOT_ONE_VALUE: [&str; 17] = [
     "xds",
 ];
 
-/// Reads `attributes`. `redactor` redacts literals once and for all.
-pub(crate) fn read(section: &Section<'_>, redactor: &Redactor) -> Vec<CustomAttribute> {
+/// Reads `attributes`. `redactor` redacts literals once and for all; `force_header` is the one of `sampling.force`.
+pub(crate) fn read(section: &Section<'_>, redactor: &Redactor, force_header: Option<&str>) -> Vec<CustomAttribute> {
     let mut attributes: Vec<CustomAttribute> = Vec::new();
     for item in section.items_up_to("attributes", MAX_CUSTOM) {
         let Some(attribute) = read_one(&item, redactor) else { continue };
+        // The sampler takes it away, but only where it is active.
+        if force_header.is_some_and(|header| attribute.source.request_header() == Some(header)) {
+            let field = if matches!(attribute.source, Source::Property(_)) { "property" } else { "request_header" };
+            item.reject_as(field, "the header of `sampling.force`, which holds a secret", "another header");
+        }
         let names = attributes.iter().chain([&attribute]).map(|attribute| attribute.name.as_str());
         match check_names(names) {
             Ok(()) => attributes.push(attribute),
@@ -151,6 +156,17 @@ fn fetch_one<'a>(attribute: &'a CustomAttribute, exchange: &'a Exchange, redacto
     let is_binary = raw.iter().any(|byte| *byte < b' ' && *byte != b'\t');
     let text = redacted(attribute, source_name, raw, redactor)?;
     Some(Fetched { attribute, text, is_binary })
+}
+
+impl Source {
+    /// The header of the request that it is, in lower case.
+    fn request_header(&self) -> Option<&str> {
+        match self {
+            Source::RequestHeader(name) => Some(name),
+            Source::Property(path) => path.strip_prefix("request\0headers\0"),
+            Source::ResponseHeader(_) | Source::Literal(_) => None,
+        }
+    }
 }
 
 /// The header that a property is.

@@ -1,7 +1,7 @@
 //! Whether an exchange is logged.
 
 use crate::counters::NotKept;
-use sluicegate_host::HeaderMap;
+use sluicegate_host::{HeaderMap, SamplingReason};
 use sluicegate_policy::Rules;
 use sluicegate_telemetry::outcome::Severity;
 
@@ -44,8 +44,10 @@ pub(crate) enum SampledBy {
     Slow,
     /// All of its severity are.
     Severity,
-    /// Its trace is sampled.
+    /// Its trace is sampled, elsewhere.
     Trace,
+    /// A sampler of ours decided so, for this reason.
+    Sampling(SamplingReason),
     /// Nobody decided against it.
     Default,
 }
@@ -58,6 +60,7 @@ impl SampledBy {
             SampledBy::Slow => "slow",
             SampledBy::Severity => "severity",
             SampledBy::Trace => "trace",
+            SampledBy::Sampling(reason) => reason.as_str(),
             SampledBy::Default => "default",
         }
     }

@@ -39,12 +39,13 @@ mod sinks;
 
 use burst::{Burst, Key};
 use counters::{Counters, NotKept};
-use keep::{Judged, Verdict};
+use keep::{Judged, SampledBy, Verdict};
 use policy::LogPolicy;
 use record::{Record, Trace};
 use sinks::Sinks;
 use sluicegate_host::{
-    Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, TraceFacts, Vm,
+    AnswerFacts, Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId,
+    SamplingFacts, Threshold, TraceFacts, Vm,
 };
 use sluicegate_policy::Document;
 use sluicegate_telemetry::outcome::{Severity, Signature};
@@ -107,9 +108,10 @@ impl Filter for AccessLog {
         let head = exchange.facts.request.clone().unwrap_or_else(|| Rc::clone(exchange.request_headers().original()));
         let values = self.readings.ended(exchange);
         let ended = Ended::read(&values, exchange);
+        exchange.facts.answer = Some(AnswerFacts { status: ended.status, grpc_status: ended.grpc_status });
         let outcome = ended.outcome(exchange);
         let severity = self.policy.severity(&head, &ended, outcome.severity);
-        let sampled = ended.trace(exchange, None).map(|trace| trace.flags.sampled);
+        let sampled = ended.sampled(exchange);
         let verdict =
             keep::judge(&self.policy.keep, &Judged { severity, latency: ended.latency(), head: &head, sampled });
         let sampled_by = match verdict {
@@ -130,6 +132,7 @@ impl Filter for AccessLog {
         let details = Details::read(&values);
         let request = Request::read(&head, exchange.is_grpc(), &self.policy.redactor);
         let client = details.client_address().map(|address| self.policy.redactor.client_address(address));
+        let (sampled_by, sampling_probability) = self.sampling(sampled_by, &ended, &details, exchange);
         let signature = outcome.kind.map(|kind| Signature::of(&self.service, route, kind, ended.code_details));
         let mut attributes = Attributes {
             route_template: route_template.map(Text::from),
@@ -137,6 +140,7 @@ impl Filter for AccessLog {
             error_signature: signature.as_ref(),
             direction: Some(exchange.direction()),
             sampled_by: Some(sampled_by.as_str().into()),
+            sampling_probability,
             policy_version: Some(self.policy.version.as_str().into()),
             suppressed_count: Some(suppressed).filter(|count| *count > 0),
             ..Attributes::of(&request, &ended, outcome, &details)
@@ -145,7 +149,7 @@ impl Filter for AccessLog {
             attributes.leave_out_the_obvious();
         }
 
-        let trace = ended.trace(exchange, details.parent_span);
+        let trace = ended.trace(exchange, details.trace_state);
         let request_id = self.request_id(exchange, &head);
         let fetched = custom::fetch(&self.policy.custom, exchange, &self.policy.redactor);
         let custom: Vec<_> = fetched.iter().map(custom::Fetched::value).collect();
@@ -174,6 +178,25 @@ impl AccessLog {
     /// Whether the section is meant for this exchange.
     fn is_active(&self, exchange: &Exchange) -> bool {
         self.policy.enabled && exchange.goes(self.policy.directions)
+    }
+
+    /// Why it is kept, and of how many like it a record that is kept for its trace is one.
+    fn sampling(
+        &self,
+        by: SampledBy,
+        ended: &Ended<'_>,
+        details: &Details<'_>,
+        exchange: &Exchange,
+    ) -> (SampledBy, Option<f64>) {
+        if by != SampledBy::Trace {
+            return (by, None);
+        }
+        let told = || SamplingFacts::told_by_headers(details.tracestate.filter(|_| self.policy.sampler_may_turn)?);
+        let (by, threshold) = match ended.sampling(exchange).or_else(told) {
+            Some(sampling) => (SampledBy::Sampling(sampling.reason), sampling.threshold),
+            None => (by, details.tracestate.and_then(Threshold::of_tracestate)),
+        };
+        (by, threshold.map(Threshold::probability))
     }
 
     fn request_id(&self, exchange: &Exchange, head: &HeaderMap) -> Option<RequestId> {

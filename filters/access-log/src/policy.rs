@@ -6,7 +6,7 @@ use crate::custom::{self, CustomAttribute};
 use crate::keep::Keep;
 use crate::profile::{Defaults, PROFILES, Profile};
 use crate::sinks::Destinations;
-use sluicegate_host::{HeaderMap, RequestId};
+use sluicegate_host::{HeaderMap, RequestId, SamplingFacts};
 use sluicegate_otlp::{Settings, Signal};
 use sluicegate_policy::{Direction, Directions, Document, Rules, Section, Statuses};
 use sluicegate_telemetry::outcome::Severity;
@@ -28,6 +28,8 @@ pub(crate) struct LogPolicy {
     pub(crate) redactor: Redactor,
     /// Where the request's id stands, if another plugin put it there.
     pub(crate) request_id_header: String,
+    /// [`SamplingFacts::may_turn`].
+    pub(crate) sampler_may_turn: bool,
     /// The version of the document and a hash of it: `1.0-4be97d02`.
     pub(crate) version: String,
 }
@@ -79,8 +81,9 @@ impl LogPolicy {
             severities: section.rules("severity", read_severity),
             routes: Routes::read(&section),
             detailed: section.choice("detail", &DETAILS).unwrap_or(defaults.detailed),
-            custom: custom::read(&section, &redactor),
+            custom: custom::read(&section, &redactor, SamplingFacts::force_header(document).as_deref()),
             redactor,
+            sampler_may_turn: SamplingFacts::may_turn(document),
             request_id_header: RequestId::header(document),
             version: format!("{}-{:08x}", document.version(), document.fingerprint() >> 32),
         };

@@ -7,27 +7,30 @@
 //! the other.
 
 use crate::{HeaderMap, Host, HostError};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// An attribute to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
     /// One of the proxy's, the parts of its name joined by a dot: `response.code`.
     Proxy(&'static str),
     /// What a plugin of this product, or this one, left in the exchange's filter state.
     FilterState(&'static str),
+    /// A header of the request, by its name in lower case, its values joined by commas.
+    RequestHeader(Cow<'static, str>),
 }
 
 /// Attributes that are read together; see [`crate::Vm::attribute_list`]. It ends with the root context that made it.
 #[derive(Clone, Debug)]
 pub struct AttributeList {
-    attributes: &'static [Attribute],
+    attributes: Cow<'static, [Attribute]>,
     expression: Option<Vec<u8>>,
 }
 
 impl AttributeList {
-    pub(crate) fn compile(host: &dyn Host, attributes: &'static [Attribute]) -> AttributeList {
-        let expression = host.call_foreign("expr_create", expression(attributes).as_bytes()).ok();
+    pub(crate) fn compile(host: &dyn Host, attributes: Cow<'static, [Attribute]>) -> AttributeList {
+        let expression = host.call_foreign("expr_create", expression(&attributes).as_bytes()).ok();
         AttributeList { attributes, expression }
     }
 
@@ -44,14 +47,18 @@ impl AttributeList {
             match attribute {
                 Attribute::Proxy(name) => host.property(&name.replace('.', "\0")),
                 Attribute::FilterState(name) => host.property(name),
+                Attribute::RequestHeader(name) => host.property(&format!("request\0headers\0{name}")),
             }
         };
-        let pairs: Vec<_> = self
-            .attributes
-            .iter()
-            .map(|attribute| (value(attribute).ok().flatten().unwrap_or_default(), Vec::new()))
-            .collect();
-        HeaderMap::from_pairs(&pairs)
+        let mut list = Vec::with_capacity(self.attributes.len());
+        for attribute in self.attributes.iter() {
+            let value = value(attribute).ok().flatten();
+            if let Attribute::RequestHeader(_) = attribute {
+                list.push((vec![u8::from(value.is_some())], []));
+            }
+            list.push((value.unwrap_or_default(), []));
+        }
+        HeaderMap::from_pairs(&list)
     }
 }
 
@@ -65,6 +72,13 @@ fn expression(attributes: &[Attribute]) -> String {
             Attribute::FilterState(name) => {
                 write!(expression, "{separator}'wasm.{name}' in filter_state ? filter_state['wasm.{name}'] : ''")
             }
+            // One that is empty is there all the same. A name is a token (RFC 9110 §5.1) or begins with a colon: no quote
+            // of this kind and no backslash.
+            Attribute::RequestHeader(name) => write!(
+                expression,
+                "{separator}\"{name}\" in request.headers, \
+                 \"{name}\" in request.headers ? request.headers[\"{name}\"] : ''"
+            ),
         };
     }
     expression.push(']');
@@ -86,6 +100,12 @@ impl AttributeValues {
 pub struct TakeAttributes<'v>(crate::headers::Iter<'v>);
 
 impl<'v> TakeAttributes<'v> {
+    /// The next value, of a header of the request; `None` where it is absent, but not where it is empty.
+    pub fn header(&mut self) -> Option<&'v [u8]> {
+        let is_there = self.0.next().is_some_and(|(flag, _)| flag == [1]);
+        self.0.next().map(|(value, _)| value).filter(|_| is_there)
+    }
+
     /// The next value as bytes; `None` where it is absent or empty.
     pub fn bytes(&mut self) -> Option<&'v [u8]> {
         self.0.next().map(|(value, _)| value).filter(|value| !value.is_empty())
@@ -109,6 +129,10 @@ mod tests {
         Attribute::Proxy("upstream.address"),
     ];
 
+    fn header(name: &'static str) -> Attribute {
+        Attribute::RequestHeader(name.into())
+    }
+
     #[test]
     fn every_attribute_is_guarded_in_the_expression() {
         assert_eq!(
@@ -116,6 +140,23 @@ mod tests {
             "[has(response.code_details) ? response.code_details : '', \
              'wasm.left' in filter_state ? filter_state['wasm.left'] : '']"
         );
+        assert_eq!(
+            expression(&[header(":path"), header("it's")]),
+            "[\":path\" in request.headers, \":path\" in request.headers ? request.headers[\":path\"] : '', \
+             \"it's\" in request.headers, \"it's\" in request.headers ? request.headers[\"it's\"] : '']"
+        );
+    }
+
+    #[test]
+    fn a_header_that_is_empty_is_there() {
+        let proxy = Double::new();
+        proxy.put_headers(crate::MapKind::RequestHeaders, &[("a", "1"), ("empty", "")]);
+        proxy.set("response\0code", *b"x");
+        let list = [header("empty"), header("absent"), LIST[0].clone(), header("a")].to_vec();
+        let values = AttributeList::compile(proxy, list.into()).read(proxy);
+        let mut values = values.take();
+        let taken = (values.header(), values.header(), values.bytes(), values.header(), values.header());
+        assert_eq!(taken, (Some(&b""[..]), None, Some(&b"x"[..]), Some(&b"1"[..]), None));
     }
 
     #[test]
@@ -124,7 +165,7 @@ mod tests {
         proxy.set("response\0code", 503i64.to_le_bytes());
         proxy.set("upstream\0address", *b"10.0.0.7");
         proxy.set_property("left", b"\xff").unwrap();
-        let list = AttributeList::compile(proxy, &LIST);
+        let list = AttributeList::compile(proxy, Cow::Borrowed(&LIST));
         let values = list.read(proxy);
         let mut values = values.take();
         assert_eq!((values.integer(), values.bytes()), (Some(503), None));
@@ -138,7 +179,7 @@ mod tests {
     fn what_is_no_number_is_none() {
         let proxy = Double::new();
         proxy.set("response\0code", *b"503");
-        let values = AttributeList::compile(proxy, &LIST).read(proxy);
+        let values = AttributeList::compile(proxy, Cow::Borrowed(&LIST)).read(proxy);
         assert_eq!(values.take().integer(), None);
     }
 }

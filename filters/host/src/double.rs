@@ -8,6 +8,7 @@ use crate::{
     Callbacks, Facts, Filter, Flow, HeaderMap, Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId,
     MetricKind, Root, SharedValue, Status, headers,
 };
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -316,8 +317,8 @@ impl Host for Double {
         self.called("proxy_get_property");
         let state = self.state.borrow();
         if let Some(name) = path.strip_prefix("request\0headers\0") {
-            let headers = state.headers.get(&MapKind::RequestHeaders);
-            return Ok(headers.and_then(|pairs| pairs.iter().find(|(n, _)| n == name)).map(|(_, value)| value.clone()));
+            let headers = state.headers.get(&MapKind::RequestHeaders).map(|pairs| HeaderMap::from_pairs(pairs));
+            return Ok(headers.and_then(|headers| headers.joined(name).map(Cow::into_owned)));
         }
         Ok(state.properties.get(path).cloned())
     }

@@ -1,7 +1,7 @@
 use crate::reply::{self, Problem};
 use crate::{
-    AttributeList, AttributeValues, Facts, Flow, HeaderMap, Headers, Host, HostError, Level, MapKind, Vm, identity,
-    property,
+    AnswerFacts, AttributeList, AttributeValues, Facts, Flow, Head, HeadList, HeaderMap, Headers, Host, HostError,
+    Level, MapKind, Vm, identity, property,
 };
 use sluicegate_policy::{Direction, Directions, RequestView};
 use std::any::Any;
@@ -104,9 +104,29 @@ impl Exchange {
         self.kept.swap_remove(place).downcast().ok().map(|value| *value)
     }
 
+    /// What is in the list of the request's head. One hostcall, and none where a filter of this module has read the
+    /// headers.
+    pub fn head<'e>(&'e self, list: &'e HeadList) -> Head<'e> {
+        list.read(self)
+    }
+
     /// Reads a list of attributes in one hostcall.
     pub fn attributes(&self, list: &AttributeList) -> AttributeValues {
         list.read(self.host)
+    }
+
+    /// How it was answered. One hostcall where no filter of this module has found out yet; `list` is then of
+    /// `response.code` and `response.grpc_status`.
+    pub fn answer(&mut self, list: &AttributeList) -> AnswerFacts {
+        if let Some(answer) = self.facts.answer {
+            return answer;
+        }
+        let values = self.attributes(list);
+        let mut values = values.take();
+        let status = values.integer().and_then(|status| u16::try_from(status).ok());
+        let answer = AnswerFacts { status, grpc_status: values.integer() };
+        self.facts.answer = Some(answer);
+        answer
     }
 
     /// Leaves a value in the proxy's filter state, where access loggers and other plugins find it as `wasm.<name>`.
@@ -162,21 +182,21 @@ impl Exchange {
 
 /// `application/grpc` and `application/grpc+proto`, with no parameters, and not `application/grpc-web`: what the proxy
 /// itself treats as gRPC, and so what it turns a local reply into a gRPC one for.
-fn is_grpc(content_type: &[u8]) -> bool {
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
 
 /// The request as it came.
 impl RequestView for HeaderMap {
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.get(name).map(Cow::Borrowed)
+        self.joined(name)
     }
 }
 
 /// The request as it stands.
 impl RequestView for Exchange {
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.request.get(name).map(Cow::Borrowed)
+        self.request.get(name)
     }
 }
 

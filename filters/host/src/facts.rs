@@ -1,6 +1,6 @@
 //! What filters find out about an exchange and leave for each other, and for the log.
 
-use crate::HeaderMap;
+use crate::{HeaderMap, Threshold};
 use std::fmt;
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 /// the exchange never came so far.
 ///
 /// In one module the facts are handed over in memory. Between separate plugins the trace context travels in
-/// `traceparent`, the request id in its header.
+/// `traceparent`, the request id in its header, and what no header says in filter state.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The trace that the exchange belongs to.
@@ -24,6 +24,17 @@ pub struct Facts {
     pub response_started: Option<u64>,
     /// The answer that a filter of ours gave in the place of the upstream.
     pub reply: Option<LocalReply>,
+    /// How the exchange was answered, once it is over.
+    pub answer: Option<AnswerFacts>,
+}
+
+/// How an exchange was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerFacts {
+    /// The HTTP status that was sent downstream.
+    pub status: Option<u16>,
+    /// `grpc-status`, where the exchange was gRPC; where not, whatever the proxy says.
+    pub grpc_status: Option<i64>,
 }
 
 /// What an answer of our own filters means: for those who judge the exchange, since the proxy tells nothing about it.
@@ -66,10 +77,14 @@ pub struct TraceFacts {
     pub trace_id: TraceId,
     /// The span that upstream sees as its parent: this hop's own, or the caller's where the context is only forwarded.
     pub span_id: SpanId,
-    /// The caller's span, where this hop has one of its own.
+    /// The caller's span, where this hop has one of its own and the caller named one.
     pub parent_span_id: Option<SpanId>,
+    /// Whether `span_id` is this hop's own: then the context is one that was made or changed here, and not only forwarded.
+    pub own_span: bool,
     /// Sampled, random.
     pub flags: TraceFlags,
+    /// Whether the caller decided what `flags` says of being sampled; else it is the policy's default.
+    pub decided: bool,
     /// Where the trace comes from.
     pub origin: Origin,
     /// The context of an untrusted caller, which was not continued.
@@ -81,11 +96,44 @@ pub struct TraceFacts {
 pub struct SamplingFacts {
     /// Whether it is recorded.
     pub sampled: bool,
-    /// With which probability a request like this is, 0..=1; `None` where it was decided without one that anybody may
-    /// weight by.
-    pub probability: Option<f64>,
-    /// What decided, in a word: `rule`, `adaptive`, `parent`, `forced`.
-    pub reason: &'static str,
+    /// By which it was judged, and so how many like it a recorded one stands for; `None` where nobody may weight by it.
+    pub threshold: Option<Threshold>,
+    /// What decided.
+    pub reason: SamplingReason,
+}
+
+/// What decided whether a request is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SamplingReason {
+    /// A rule of the policy: all, none, or a fixed fraction.
+    Rule,
+    /// A target and the load.
+    Adaptive,
+    /// The caller.
+    Parent,
+    /// A header with a secret.
+    Forced,
+}
+
+impl SamplingReason {
+    /// Each of them.
+    pub const ALL: [SamplingReason; 4] =
+        [SamplingReason::Rule, SamplingReason::Adaptive, SamplingReason::Parent, SamplingReason::Forced];
+
+    /// The word for it in records and counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SamplingReason::Rule => "rule",
+            SamplingReason::Adaptive => "adaptive",
+            SamplingReason::Parent => "parent",
+            SamplingReason::Forced => "forced",
+        }
+    }
+
+    /// Of the word.
+    pub fn parse(word: &[u8]) -> Option<SamplingReason> {
+        SamplingReason::ALL.into_iter().find(|reason| reason.as_str().as_bytes() == word)
+    }
 }
 
 /// Where a trace comes from.

@@ -51,6 +51,20 @@ impl HeaderMap {
         Some(String::from_utf8_lossy(value.get(..limit).unwrap_or(value)))
     }
 
+    /// The value of a header, or its values joined by commas (RFC 9110 §5.3), as the proxy itself reads them; `name` in
+    /// lower case.
+    pub fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut values = self.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value);
+        let first = values.next()?;
+        let mut all = Cow::Borrowed(first);
+        for value in values {
+            let all = all.to_mut();
+            all.push(b',');
+            all.extend_from_slice(value);
+        }
+        Some(all)
+    }
+
     /// Every value of a header, in order; `name` in lower case.
     pub fn all<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'m [u8]> {
         self.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
@@ -132,12 +146,17 @@ impl Headers {
         self.original.get_or_init(|| Rc::new(HeaderMap::fetch(self.host, self.kind)))
     }
 
-    /// The first value of a header as it stands, changes included; `name` in lower case.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
+    /// Whether anybody in this module has read them.
+    pub(crate) fn are_read(&self) -> bool {
+        self.original.get().is_some()
+    }
+
+    /// A header as it stands, changes included, its values joined by commas; `name` in lower case.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match self.staged(name) {
-            Some(Change::Set(value)) => Some(value),
+            Some(Change::Set(value)) => Some(Cow::Borrowed(value)),
             Some(Change::Remove) => None,
-            None => self.original().get(name),
+            None => self.original().joined(name),
         }
     }
 
@@ -208,6 +227,9 @@ mod tests {
         let map = HeaderMap::from_pairs(&pairs);
         assert_eq!(map.iter().collect::<Vec<_>>(), pairs);
         assert_eq!(map.all("a").collect::<Vec<_>>(), [&b""[..], b"two"]);
+        assert_eq!(map.joined("a").as_deref(), Some(&b",two"[..]));
+        assert_eq!(map.joined("b").as_deref(), Some(&b"\xff\x00\xfe"[..]));
+        assert_eq!(map.joined("c"), None);
     }
 
     #[test]
@@ -237,10 +259,10 @@ mod tests {
         let proxy = Double::new();
         proxy.put_headers(MapKind::RequestHeaders, &[("x", "old"), ("same", "s"), ("gone", "g")]);
         let mut headers = Headers::new(proxy, MapKind::RequestHeaders);
-        assert_eq!(headers.get("x"), Some(&b"old"[..]));
+        assert_eq!(headers.get("x").as_deref(), Some(&b"old"[..]));
         headers.set("x", "new");
         headers.set("x", "newer");
-        assert_eq!(headers.get("x"), Some(&b"newer"[..]));
+        assert_eq!(headers.get("x").as_deref(), Some(&b"newer"[..]));
         headers.set("same", "s");
         headers.remove("gone");
         headers.remove("never there");
@@ -258,10 +280,10 @@ mod tests {
         let proxy = Double::new();
         proxy.put_headers(MapKind::RequestHeaders, &[("x", "then")]);
         let mut headers = Headers::new(proxy, MapKind::RequestHeaders);
-        assert_eq!(headers.get("x"), Some(&b"then"[..]));
+        assert_eq!(headers.get("x").as_deref(), Some(&b"then"[..]));
         headers.write().unwrap();
         proxy.put_headers(MapKind::RequestHeaders, &[("x", "now")]);
-        assert_eq!(headers.get("x"), Some(&b"now"[..]));
+        assert_eq!(headers.get("x").as_deref(), Some(&b"now"[..]));
     }
 
     #[test]

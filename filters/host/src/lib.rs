@@ -53,6 +53,7 @@ mod facts;
 mod filter;
 mod grpc;
 mod handover;
+mod head;
 mod headers;
 pub mod hex;
 mod host;
@@ -66,6 +67,7 @@ mod property;
 mod proxy;
 mod reply;
 pub mod shared;
+mod threshold;
 mod traceparent;
 pub mod tracestate;
 mod vm;
@@ -77,16 +79,19 @@ pub use entropy::Entropy;
 pub use error::{HostError, Status};
 pub use exchange::Exchange;
 pub use facts::{
-    Facts, LocalReply, Origin, Outside, RequestId, SamplingFacts, SpanId, TraceFacts, TraceFlags, TraceId,
+    AnswerFacts, Facts, LocalReply, Origin, Outside, RequestId, SamplingFacts, SamplingReason, SpanId, TraceFacts,
+    TraceFlags, TraceId,
 };
 pub use filter::{Filter, Flow, Rejected};
 pub use grpc::GrpcStatus;
-pub use handover::{PARENT_SPAN_HANDED_OVER, TRACEPARENT_HANDED_OVER};
+pub use handover::{SAMPLING_HANDED_OVER, TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER};
+pub use head::{Head, HeadList};
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream};
 pub use reply::Problem;
+pub use threshold::Threshold;
 pub use traceparent::Traceparent;
 pub use tracestate::{Member, Tracestate};
 pub use vm::Vm;

@@ -95,7 +95,9 @@ mod tests {
             trace_id: TraceId::new([1; 16]).unwrap(),
             span_id: SpanId::new([2; 8]).unwrap(),
             parent_span_id: None,
+            own_span: true,
             flags: TraceFlags::default(),
+            decided: false,
             origin: Origin::Started,
             outside: None,
         };

@@ -1,8 +1,10 @@
 use crate::metrics::Metrics;
 use crate::{
-    Attribute, AttributeList, Callout, CalloutToken, Counter, Entropy, Gauge, Host, HostError, Level, identity,
+    Attribute, AttributeList, Callout, CalloutToken, Counter, Entropy, Gauge, HeadList, Host, HostError, Level,
+    identity,
 };
 use sluicegate_policy::Service;
+use std::borrow::Cow;
 
 /// What a filter is given for the lifetime of its policy: clock, entropy, counters, callouts, shared data, and the
 /// service it stands beside.
@@ -38,7 +40,13 @@ impl Vm {
 
     /// A list of attributes that exchanges are asked for together. Make it when the filter is configured.
     pub fn attribute_list(&self, attributes: &'static [Attribute]) -> AttributeList {
-        AttributeList::compile(self.host, attributes)
+        AttributeList::compile(self.host, Cow::Borrowed(attributes))
+    }
+
+    /// A list of these headers of requests, in lower case, and perhaps of the name of the route, for [`crate::Exchange::head`].
+    /// Make it when the filter is configured.
+    pub fn head_list<N: AsRef<str>>(&self, headers: impl IntoIterator<Item = N>, route_name: bool) -> HeadList {
+        HeadList::compile(self.host, headers, route_name)
     }
 
     /// A counter that shows in the proxy's stats as `sluicegate_<name>` with these labels. Metrics are never freed while a

@@ -25,6 +25,17 @@ impl Fnv {
     }
 }
 
+/// For what derives it.
+impl std::hash::Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        Fnv::write(self, bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.value()
+    }
+}
+
 impl Default for Fnv {
     fn default() -> Fnv {
         Fnv::new()

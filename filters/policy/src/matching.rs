@@ -6,7 +6,9 @@ mod path;
 mod rules;
 
 use std::borrow::Cow;
+use std::hash::Hash;
 
+use crate::Fnv;
 use crate::section::Section;
 use header::HeaderRule;
 use host::HostRule;
@@ -31,14 +33,14 @@ pub trait RequestView {
         self.header(":method")
     }
 
-    /// The value of the header with this lower-case name, those that HTTP/2 writes with a colon included. What a repeated header yields is the view's choice; Envoy joins
-    /// the values with commas.
+    /// The value of the header with this lower-case name, those that HTTP/2 writes with a colon included; where it is
+    /// repeated, the values joined by commas, as Envoy's own rules see them.
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
 /// A match rule, compiled: `{ host, path: {exact|prefix|template}, method, headers: [{name, exact|prefix|present}] }`.
 /// All parts are optional and joined by AND; a rule without any matches every request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matcher {
     host: Option<HostRule>,
     path: Option<PathRule>,
@@ -68,6 +70,21 @@ impl Matcher {
             && self.path.as_ref().is_none_or(|rule| request.path().is_some_and(|path| rule.matches(&path)))
             && self.host.as_ref().is_none_or(|rule| request.authority().is_some_and(|host| rule.matches(&host)))
             && self.headers.iter().all(|rule| rule.matches(request))
+    }
+
+    /// Tells the rule from others, whatever its place among them; the same in every VM that runs this release.
+    pub fn identity(&self) -> u64 {
+        let mut fnv = Fnv::new();
+        self.hash(&mut fnv);
+        fnv.value()
+    }
+
+    /// The headers that the rule looks at, in lower case; some of them more than once.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        let method = (!self.methods.is_empty()).then_some(":method");
+        let path = self.path.as_ref().map(|_| ":path");
+        let host = self.host.as_ref().map(|_| ":authority");
+        [method, path, host].into_iter().flatten().chain(self.headers.iter().map(HeaderRule::name))
     }
 
     /// The text of the rule's path template, such as `/orders/{id}`: OpenTelemetry's `http.route`. `None` where the rule
@@ -133,6 +150,35 @@ mod tests {
             assert!(matcher(rule).matches(&empty) && matcher(rule).matches(&usual));
         }
         assert_eq!(accepted("", |section| section.matcher("match")), Matcher::default());
+    }
+
+    #[test]
+    fn a_rule_is_told_by_what_it_says() {
+        let rules = [
+            "{}",
+            r#"{"host": "a"}"#,
+            r#"{"path": {"exact": "/a"}}"#,
+            r#"{"path": {"prefix": "/a"}}"#,
+            r#"{"path": {"template": "/a/{b}"}}"#,
+            r#"{"path": {"template": "/a/{c}"}}"#,
+            r#"{"method": "GET"}"#,
+            r#"{"method": ["GET", "PUT"]}"#,
+            r#"{"headers": [{"name": "a", "exact": "b"}]}"#,
+            r#"{"headers": [{"name": "a", "present": true}]}"#,
+            r#"{"headers": [{"name": "a", "present": false}]}"#,
+        ];
+        let identities: std::collections::BTreeSet<_> = rules.iter().map(|rule| matcher(rule).identity()).collect();
+        assert_eq!(identities.len(), rules.len());
+        assert_eq!(matcher(rules[3]).identity(), matcher(rules[3]).identity());
+    }
+
+    #[test]
+    fn a_rule_names_the_headers_that_it_looks_at() {
+        let names = |rule: &str| matcher(rule).header_names().map(str::to_owned).collect::<Vec<_>>();
+        assert!(names("{}").is_empty());
+        let all =
+            r#"{"host": "a", "path": {"exact": "/"}, "method": "GET", "headers": [{"name": "X-A", "exact": ""}]}"#;
+        assert_eq!(names(all), [":method", ":path", ":authority", "x-a"]);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use crate::outcome::{Ending, Ends, ErrorKind, Outcome, ResponseFlags};
 use crate::{Attributes, Text, protocol};
 use sluicegate_host::{
-    Attribute, AttributeList, AttributeValues, Exchange, GrpcStatus, LocalReply, PARENT_SPAN_HANDED_OVER,
-    TRACEPARENT_HANDED_OVER, TraceFacts, Vm,
+    Attribute, AttributeList, AttributeValues, Exchange, GrpcStatus, LocalReply, SAMPLING_HANDED_OVER, SamplingFacts,
+    TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER, TraceFacts, TraceFlags, Traceparent, Vm,
 };
 use sluicegate_policy::Direction;
 
@@ -16,7 +16,7 @@ pub struct Readings {
     details: AttributeList,
 }
 
-const ENDED: [Attribute; 8] = [
+const ENDED: [Attribute; 9] = [
     Attribute::Proxy("response.code"),
     Attribute::Proxy("response.grpc_status"),
     Attribute::Proxy("response.flags"),
@@ -25,9 +25,10 @@ const ENDED: [Attribute; 8] = [
     Attribute::Proxy("request.duration"),
     Attribute::Proxy("xds.route_name"),
     TRACEPARENT_HANDED_OVER,
+    SAMPLING_HANDED_OVER,
 ];
 
-const DETAILS: [Attribute; 11] = [
+const DETAILS: [Attribute; 12] = [
     Attribute::Proxy("request.protocol"),
     Attribute::Proxy("request.total_size"),
     Attribute::Proxy("response.total_size"),
@@ -38,7 +39,8 @@ const DETAILS: [Attribute; 11] = [
     Attribute::Proxy("upstream.address"),
     Attribute::Proxy("upstream.request_attempt_count"),
     Attribute::Proxy("upstream.transport_failure_reason"),
-    PARENT_SPAN_HANDED_OVER,
+    TRACE_HANDED_OVER,
+    TRACESTATE_HANDED_OVER,
 ];
 
 impl Readings {
@@ -79,6 +81,8 @@ pub struct Ended<'v> {
     pub route_name: Option<&'v [u8]>,
     /// What upstream saw as `traceparent`.
     pub traceparent: Option<&'v [u8]>,
+    /// The decision of a sampler in another plugin.
+    sampling: Option<&'v [u8]>,
     /// The answer of one of our own filters.
     pub reply: Option<LocalReply>,
 }
@@ -98,6 +102,7 @@ impl<'v> Ended<'v> {
         let duration = unsigned(values.integer());
         let route_name = values.bytes();
         let traceparent = values.bytes();
+        let sampling = values.bytes();
         let response_started = exchange.facts.response_started;
         // Our own reply has neither details nor flags.
         let unexplained = status.is_some() && flags.is_empty() && code_details.is_empty();
@@ -111,6 +116,7 @@ impl<'v> Ended<'v> {
             time_to_response_headers: response_started.map(|at| at.saturating_sub(started)),
             route_name,
             traceparent,
+            sampling,
             reply: if unexplained { exchange.local_reply() } else { exchange.facts.reply },
         }
     }
@@ -152,10 +158,30 @@ impl<'v> Ended<'v> {
         }
     }
 
-    /// The trace context of the exchange: the fact, or what another plugin or the proxy's own tracer sent upstream.
-    /// `parent` is [`Details::parent_span`], where that is known already.
-    pub fn trace(&self, exchange: &Exchange, parent: Option<&[u8]>) -> Option<TraceFacts> {
-        exchange.facts.trace.clone().or_else(|| TraceFacts::handed_over(self.traceparent?, parent))
+    /// The trace context of the exchange: the fact, or what another plugin or the proxy's own tracer sent upstream, whose
+    /// flags count in any case. `state` is [`Details::trace_state`], where that is known already.
+    pub fn trace(&self, exchange: &Exchange, state: Option<&[u8]>) -> Option<TraceFacts> {
+        let Some(mut trace) = exchange.facts.trace.clone() else {
+            return TraceFacts::handed_over(self.traceparent, state);
+        };
+        // A sampler in another plugin decides after this one.
+        let written =
+            self.traceparent.and_then(Traceparent::parse).filter(|written| written.trace_id == trace.trace_id);
+        if let Some(written) = written {
+            trace.flags = TraceFlags::from_byte(written.flags);
+        }
+        Some(trace)
+    }
+
+    /// A sampler's decision; `None` where there is no sampler, or where the headers say it all.
+    pub fn sampling(&self, exchange: &Exchange) -> Option<SamplingFacts> {
+        exchange.facts.sampling.or_else(|| SamplingFacts::handed_over(self.sampling?))
+    }
+
+    /// Whether the exchange is recorded: by a sampler's decision, else by its trace's. `None` where nobody decided.
+    pub fn sampled(&self, exchange: &Exchange) -> Option<bool> {
+        let by_trace = || self.trace(exchange, None).map(|trace| trace.flags.sampled);
+        self.sampling(exchange).map(|sampling| sampling.sampled).or_else(by_trace)
     }
 
     /// When it ended, in nanoseconds since the Unix epoch.
@@ -196,8 +222,10 @@ pub struct Details<'v> {
     upstream_address: Option<&'v [u8]>,
     attempt_count: Option<u32>,
     transport_failure_reason: Option<&'v [u8]>,
-    /// The caller's span, as another plugin handed it over.
-    pub parent_span: Option<&'v [u8]>,
+    /// What another plugin handed over of the trace.
+    pub trace_state: Option<&'v [u8]>,
+    /// What upstream saw as `tracestate`.
+    pub tracestate: Option<&'v [u8]>,
 }
 
 impl<'v> Details<'v> {
@@ -215,7 +243,8 @@ impl<'v> Details<'v> {
             upstream_address: values.bytes(),
             attempt_count: unsigned(values.integer()).map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
             transport_failure_reason: values.bytes(),
-            parent_span: values.bytes(),
+            trace_state: values.bytes(),
+            tracestate: values.bytes(),
         }
     }
 

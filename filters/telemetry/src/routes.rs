@@ -13,6 +13,11 @@ impl Routes {
         Routes(access_log.rules("routes", read_route))
     }
 
+    /// The headers that the routes look at.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.0.header_names()
+    }
+
     /// The template of the route that the request takes: OpenTelemetry's `http.route`, `/users/{id}`.
     pub fn template(&self, request: &dyn RequestView) -> Option<&str> {
         self.0.first_match(request).and_then(|(matcher, ())| matcher.template())

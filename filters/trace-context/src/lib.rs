@@ -58,7 +58,6 @@ use sluicegate_host::{
 };
 use sluicegate_policy::{Direction, Document};
 use spans::Spans;
-use std::borrow::Cow;
 use std::rc::Rc;
 use tracestate::Tracestate;
 
@@ -112,11 +111,12 @@ impl Filter for TraceContext {
             Some(None) => out.remove("baggage"),
             None => {}
         }
-        // In a module with others they see the facts; other plugins see only the headers, which do not say it.
+        // In a module with others they see the facts; other plugins see only the headers, which do not say it all.
         if cfg!(all(feature = "plugin", target_os = "wasi"))
-            && let Some(parent) = trace.as_ref().and_then(|trace| trace.parent_span_id)
+            && let Some(trace) = &trace
+            && (self.policy.sampler_may_follow || trace.parent_span_id.is_some())
         {
-            exchange.hand_over_parent_span(parent);
+            exchange.hand_over_trace(trace);
         }
         exchange.facts.trace = trace;
         exchange.facts.request_id = request_id;
@@ -222,7 +222,9 @@ impl TraceContext {
             trace_id: context.trace_id,
             span_id: context.span_id,
             parent_span_id: context.parent_span_id,
+            own_span: context.own_span,
             flags: context.flags,
+            decided: context.decided,
             origin: if format.is_some() { Origin::Continued } else { Origin::Started },
             outside,
         };
@@ -265,7 +267,9 @@ impl TraceContext {
             .policy
             .baggage
             .iter()
-            .filter_map(|member| Some((member.key.as_str(), joined(headers, &member.header)?)))
+            .filter_map(|member| {
+                Some((member.key.as_str(), headers.joined(&member.header).filter(|value| !value.is_empty())?))
+            })
             .collect();
         if values.is_empty() {
             return (!trusted && headers.get("baggage").is_some()).then_some(None);
@@ -275,15 +279,4 @@ impl TraceContext {
         self.counters.baggage_dropped.add(merged.dropped);
         Some(Some(merged.value).filter(|value| !value.is_empty()))
     }
-}
-
-/// The values of a header in one (RFC 9110 §5.3); `None` where it is absent or empty.
-fn joined<'m>(headers: &'m HeaderMap, name: &'m str) -> Option<Cow<'m, [u8]>> {
-    let mut values = headers.all(name);
-    let first = values.next()?;
-    let mut all = Cow::Borrowed(first);
-    for value in values {
-        all.to_mut().extend_from_slice(&[b", ", value].concat());
-    }
-    Some(all).filter(|value| !value.is_empty())
 }

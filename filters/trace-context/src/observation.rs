@@ -45,7 +45,9 @@ pub(crate) fn facts(tracer: Tracer, carriers: &Carriers<'_>, sampled_default: bo
             trace_id: remote.trace_id,
             span_id: remote.span_id?,
             parent_span_id: None,
+            own_span: false,
             flags: TraceFlags { sampled: remote.sampled.unwrap_or(sampled_default), random: remote.random },
+            decided: remote.sampled.is_some(),
             origin: Origin::Continued,
             outside: None,
         });
@@ -56,11 +58,13 @@ pub(crate) fn facts(tracer: Tracer, carriers: &Carriers<'_>, sampled_default: bo
         trace_id,
         span_id: span_id.or(parent_span_id)?,
         parent_span_id: parent_span_id.filter(|_| span_id.is_some()),
+        own_span: true,
         flags: TraceFlags {
             // The tracer does not tell its decision; it keeps to the caller's.
             sampled: caller.and_then(|remote| remote.sampled).unwrap_or(sampled_default),
             random: caller.is_some_and(|remote| remote.random),
         },
+        decided: true,
         origin: Origin::Proxy,
         outside: None,
     })

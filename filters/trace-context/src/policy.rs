@@ -4,6 +4,7 @@ use crate::baggage::MAX_MEMBERS;
 use crate::formats::{Format, Formats};
 use crate::header_names::{A_HEADER_OF_OURS, A_HEADER_TO_PUBLISH, may_be_published, may_be_written};
 use crate::spans::SpanPolicy;
+use sluicegate_host::SamplingFacts;
 use sluicegate_otlp::{Settings, Signal};
 use sluicegate_policy::{Directions, Document, Rules, Section, is_token};
 use sluicegate_telemetry::Routes;
@@ -44,6 +45,8 @@ pub(crate) struct TracePolicy {
     /// The first that matches decides about trust.
     pub(crate) rules: Rules<bool>,
     pub(crate) sampled_default: bool,
+    /// Whether a sampler may come after us: the policy does not say that it is off.
+    pub(crate) sampler_may_follow: bool,
     pub(crate) request_id: RequestIdPolicy,
     pub(crate) baggage: Vec<BaggageMember>,
     /// Where the proxy's tracer leaves its ids for us.
@@ -95,6 +98,7 @@ impl TracePolicy {
             sampled_default: trace.boolean("sampled_default").unwrap_or(true),
             baggage,
             observe_header,
+            sampler_may_follow: document.neighbour("sampling").boolean("enabled") != Some(false),
         };
         policy.warn(&trace);
         (policy, spans)
@@ -146,7 +150,13 @@ fn read_spans(trace: &Section<'_>, document: &Document<'_>, inject: Formats) -> 
     let access_log = document.neighbour("access_log").shared("redact").shared("routes");
     let redactor = Redactor::from_policy(&access_log.subsection("redact"));
     let routes = Routes::read(&access_log);
-    Some(SpanPolicy { settings: settings?, redactor, routes, writes_traceparent: inject.contains(Format::W3c) })
+    Some(SpanPolicy {
+        settings: settings?,
+        redactor,
+        routes,
+        writes_traceparent: inject.contains(Format::W3c),
+        sampler_may_turn: SamplingFacts::may_turn(document),
+    })
 }
 
 fn read_request_id(section: &Section<'_>, ours: &[Format]) -> RequestIdPolicy {

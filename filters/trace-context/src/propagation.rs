@@ -60,25 +60,27 @@ pub(crate) fn context(
     entropy: &Entropy,
 ) -> Outgoing {
     let Some(remote) = continued else {
-        let (sampled, debug) = incoming.decision(policy).filter(|_| trusted).unwrap_or((policy.sampled_default, false));
+        let decision = incoming.decision(policy).filter(|_| trusted);
+        let (sampled, debug) = decision.unwrap_or((policy.sampled_default, false));
         return Outgoing {
             trace_id: new_trace_id(entropy),
             span_id: new_span_id(entropy),
             parent_span_id: None,
+            own_span: true,
             // Only who makes an id knows that it is random (Level 2 §3.2.2.5.2).
             flags: TraceFlags { sampled, random: true },
+            decided: decision.is_some(),
             debug,
         };
     };
-    let (span_id, parent_span_id) = match (policy.mode, remote.span_id) {
-        (Mode::Forward | Mode::Observe, Some(span_id)) => (span_id, None),
-        (_, parent) => (new_span_id(entropy), parent),
-    };
+    let forwarded = remote.span_id.filter(|_| policy.mode != Mode::Participate);
     Outgoing {
         trace_id: remote.trace_id,
-        span_id,
-        parent_span_id,
+        span_id: forwarded.unwrap_or_else(|| new_span_id(entropy)),
+        parent_span_id: remote.span_id.filter(|_| forwarded.is_none()),
+        own_span: forwarded.is_none(),
         flags: TraceFlags { sampled: remote.sampled.unwrap_or(policy.sampled_default), random: remote.random },
+        decided: remote.sampled.is_some(),
         debug: remote.debug,
     }
 }

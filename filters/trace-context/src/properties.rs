@@ -48,7 +48,9 @@ fn contexts() -> impl Strategy<Value = Outgoing> {
             trace_id: ids.0,
             span_id: ids.1,
             parent_span_id: parent.map(|(_, span)| span),
+            own_span: true,
             flags: TraceFlags { sampled: sampled || debug, random },
+            decided: true,
             debug,
         }
     })

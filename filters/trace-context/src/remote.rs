@@ -42,7 +42,11 @@ pub(crate) struct Outgoing {
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
     pub(crate) parent_span_id: Option<SpanId>,
+    /// Whether the span is this hop's own.
+    pub(crate) own_span: bool,
     pub(crate) flags: TraceFlags,
+    /// Whether the caller decided about being sampled.
+    pub(crate) decided: bool,
     pub(crate) debug: bool,
 }
 

@@ -5,8 +5,7 @@
 
 mod name;
 
-use crate::tracestate::{self, Tracestate};
-use sluicegate_host::{CalloutResponse, CalloutToken, Exchange, HeaderMap, HostError, TraceFacts, Traceparent, Vm};
+use sluicegate_host::{CalloutResponse, CalloutToken, Exchange, HeaderMap, HostError, TraceFacts, Vm};
 use sluicegate_otlp::{Exporter, Link, Settings, Signal, Span, SpanKind, SpanParts, SpanStatus, Value};
 use sluicegate_policy::Direction;
 use sluicegate_telemetry::otlp::{self, REQ_ID};
@@ -25,6 +24,8 @@ pub(crate) struct SpanPolicy {
     pub(crate) routes: Routes,
     /// Whether `traceparent` is written, without which no `tracestate` goes on.
     pub(crate) writes_traceparent: bool,
+    /// [`SamplingFacts::may_turn`].
+    pub(crate) sampler_may_turn: bool,
 }
 
 /// Makes the spans, and sends them.
@@ -32,6 +33,7 @@ pub(crate) struct Spans {
     redactor: Redactor,
     routes: Routes,
     writes_traceparent: bool,
+    sampler_may_turn: bool,
     readings: Readings,
     exporter: Exporter,
     /// One buffer for all spans.
@@ -49,13 +51,14 @@ const IS_REMOTE: u32 = 1 << 9;
 
 impl Spans {
     pub(crate) fn open(policy: SpanPolicy, vm: &Vm) -> Result<Spans, HostError> {
-        let SpanPolicy { settings, redactor, routes, writes_traceparent } = policy;
+        let SpanPolicy { settings, redactor, routes, writes_traceparent, sampler_may_turn } = policy;
         let envelope = otlp::envelope(SCOPE, &Resource::of(vm.service()));
         let exporter = Exporter::new(Signal::Traces, settings, envelope, vm)?;
         Ok(Spans {
             redactor,
             routes,
             writes_traceparent,
+            sampler_may_turn,
             readings: Readings::new(vm),
             exporter,
             encoded: RefCell::default(),
@@ -68,9 +71,9 @@ impl Spans {
         exchange.facts.request.get_or_insert(head);
     }
 
-    /// Notes when the response began. One hostcall for a sampled exchange, unless another filter has noted it.
+    /// Notes when the response began. One hostcall for an exchange that may be sampled, unless another filter has noted it.
     pub(crate) fn on_response_headers(&self, exchange: &mut Exchange) {
-        if sampled(exchange).is_some() && exchange.facts.response_started.is_none() {
+        if self.may_be_sampled(exchange) && exchange.facts.response_started.is_none() {
             exchange.facts.response_started = exchange.vm().now().ok();
         }
     }
@@ -78,12 +81,18 @@ impl Spans {
     /// Makes the span of an exchange that is over. Three hostcalls for a sampled exchange, none for another; one more for
     /// an error that needs a closer look.
     pub(crate) fn on_log(&self, exchange: &Exchange) {
-        let (Some(trace), Some(head)) = (sampled(exchange), &exchange.facts.request) else { return };
+        if !self.may_be_sampled(exchange) {
+            return;
+        }
+        let ended = self.readings.ended(exchange);
+        let ended = Ended::read(&ended, exchange);
+        let (Some(trace), Some(head)) = (ended.trace(exchange, None), &exchange.facts.request) else { return };
+        if ended.sampled(exchange) != Some(true) {
+            return;
+        }
         let direction = exchange.direction();
         let kind = if direction == Direction::Outbound { SpanKind::Client } else { SpanKind::Server };
 
-        let ended = self.readings.ended(exchange);
-        let ended = Ended::read(&ended, exchange);
         let outcome = ended.outcome(exchange);
         let details = self.readings.details(exchange);
         let details = Details::read(&details);
@@ -105,13 +114,13 @@ impl Spans {
         attributes.duration = None;
 
         let name = name::of(&attributes, exchange.is_grpc());
-        let tracestate = if self.writes_traceparent { kept_tracestate(head, trace) } else { Vec::new() };
+        let tracestate = details.tracestate.filter(|_| self.writes_traceparent).unwrap_or_default();
         let remote = if trace.parent_span_id.is_some() { IS_REMOTE } else { 0 };
         let span = Span {
             trace_id: *trace.trace_id.bytes(),
             span_id: *trace.span_id.bytes(),
             parent_span_id: trace.parent_span_id.map(|parent| *parent.bytes()),
-            trace_state: std::str::from_utf8(&tracestate).unwrap_or_default(),
+            trace_state: std::str::from_utf8(tracestate).unwrap_or_default(),
             flags: u32::from(trace.flags.byte()) | REMOTENESS_IS_KNOWN | remote,
             name: &name,
             kind,
@@ -130,9 +139,14 @@ impl Spans {
                 SpanKind::Client => add_clients(attributes, parts),
                 _ => add_all(&attributes, parts),
             }
-            add_outside(trace, parts);
+            add_outside(&trace, parts);
         });
         self.exporter.add(&encoded);
+    }
+
+    /// As far as is known before it is over: a sampler in another plugin decides after us.
+    fn may_be_sampled(&self, exchange: &Exchange) -> bool {
+        exchange.facts.trace.as_ref().is_some_and(|trace| trace.flags.sampled || self.sampler_may_turn)
     }
 
     pub(crate) fn on_tick(&self, vm: &Vm) {
@@ -145,32 +159,12 @@ impl Spans {
     }
 }
 
-fn sampled(exchange: &Exchange) -> Option<&TraceFacts> {
-    exchange.facts.trace.as_ref().filter(|trace| trace.flags.sampled)
-}
-
 /// An error as the conventions see it: a server's 4xx is none. What the status of the response tells needs no message.
 fn status(error: Option<ErrorType>) -> SpanStatus<'static> {
     match error {
         None => SpanStatus::Unset,
         Some(ErrorType::Status(_) | ErrorType::Grpc(_)) => SpanStatus::Error(""),
         Some(ErrorType::Kind(kind)) => SpanStatus::Error(kind.as_str()),
-    }
-}
-
-/// The `tracestate` that went on: a valid one, whose `traceparent` is of this trace.
-fn kept_tracestate(head: &HeaderMap, trace: &TraceFacts) -> Vec<u8> {
-    let mut traceparents = head.all(Traceparent::HEADER);
-    let traceparent = match (traceparents.next(), traceparents.next()) {
-        (Some(only), None) => Traceparent::parse(only.trim_ascii()),
-        _ => None,
-    };
-    let headers: Vec<_> = head.all("tracestate").collect();
-    let is_valid = matches!(tracestate::check(&headers), Tracestate::Valid | Tracestate::Padded);
-    if is_valid && traceparent.is_some_and(|theirs| theirs.trace_id == trace.trace_id) {
-        tracestate::combine(&headers)
-    } else {
-        Vec::new()
     }
 }
 

@@ -4,14 +4,14 @@ use super::{RequestView, is_token};
 use crate::section::Section;
 
 /// A condition on one header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct HeaderRule {
     /// In lower case.
     name: Box<str>,
     value: ValueRule,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ValueRule {
     Exact(Box<str>),
     Prefix(Box<str>),
@@ -33,6 +33,10 @@ impl HeaderRule {
             .or_else(|| prefix.map(|text| ValueRule::Prefix(text.into())))
             .or_else(|| present.map(ValueRule::Present))?;
         Some(HeaderRule { name: name?.to_ascii_lowercase().into(), value })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn matches(&self, request: &dyn RequestView) -> bool {

@@ -3,13 +3,13 @@
 use crate::section::Section;
 
 /// A host to match, without regard to case and to the dot that may end a full name. Without a port it matches any.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct HostRule {
     name: Name,
     port: Option<u16>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Name {
     Exact(Box<str>),
     /// `*.example.com` as `.example.com`: any name that ends so and has something before.

@@ -3,7 +3,7 @@
 use crate::section::Section;
 
 /// One of `exact`, `prefix` and `template`. Bytes are compared as they are: nothing is decoded or normalised.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum PathRule {
     Exact(Box<str>),
     /// Plain bytes, as Envoy's prefix: `/api` is also a prefix of `/apis`.
@@ -46,7 +46,7 @@ impl PathRule {
 }
 
 /// A path in which `{name}` stands for any one segment that is not empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Template {
     text: Box<str>,
     /// What must stand between the slashes; `None` is a parameter.

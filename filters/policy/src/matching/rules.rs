@@ -24,10 +24,18 @@ impl<T> Rules<T> {
         self.rules.iter().filter(move |(matcher, _)| matcher.matches(request)).map(|(_, value)| value)
     }
 
-    /// The same rules with something else for what they hold; `make` is given the place of each, from 0.
-    pub fn map<U>(self, mut make: impl FnMut(usize, T) -> U) -> Rules<U> {
-        let each = |(place, (matcher, value))| (matcher, make(place, value));
-        Rules { rules: self.rules.into_iter().enumerate().map(each).collect() }
+    /// The same rules with something else for what they hold.
+    pub fn map<U>(self, mut make: impl FnMut(&Matcher, T) -> U) -> Rules<U> {
+        let each = |(matcher, value)| {
+            let made = make(&matcher, value);
+            (matcher, made)
+        };
+        Rules { rules: self.rules.into_iter().map(each).collect() }
+    }
+
+    /// The headers that the rules look at, in lower case; some of them more than once.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|(matcher, _)| matcher.header_names())
     }
 
     /// Whether there are no rules at all.
@@ -96,8 +104,9 @@ mod tests {
 
     #[test]
     fn what_rules_hold_can_be_made_into_something_else() {
-        let rules = accepted(RULES, rates).map(|place, rate| (place, rate));
-        assert_eq!(rules.first(&Request::to("a", "/orders/7")), Some(&(1, Some(0.2))));
+        let rules = accepted(RULES, rates).map(|matcher, rate| (matcher.template().is_some(), rate));
+        assert_eq!(rules.first(&Request::to("a", "/orders/7")), Some(&(false, Some(0.2))));
+        assert_eq!(rules.first(&Request::to("a", "/orders/7").with_method("POST")), Some(&(true, Some(0.1))));
     }
 
     #[test]

@@ -205,7 +205,9 @@ pub(crate) mod testing {
             trace_id: trace_id(TRACE),
             span_id: span_id(SPAN),
             parent_span_id: None,
+            own_span: true,
             flags: TraceFlags { sampled, random: false },
+            decided: true,
             debug: false,
         }
     }

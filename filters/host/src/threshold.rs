@@ -1,29 +1,37 @@
 //! The rejection threshold T: of 2^56 possible requests, how many are not recorded (OpenTelemetry, TraceState: Probability
 //! Sampling).
 
-use crate::randomness::{self, DIGITS, Randomness, SPACE};
-use sluicegate_host::hex;
+use crate::{Tracestate, hex};
+
+/// How many values a threshold may have, and the randomness R beside it: 2^56.
+const SPACE: u64 = Threshold::SPACE;
+
+/// How many hex digits they take.
+const DIGITS: usize = 14;
 
 /// From 0 (all are kept) to 2^56 − 1. What is compared is what is written: a threshold made of a probability is rounded
 /// already, so that whoever reads it decides by the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Threshold(u64);
+pub struct Threshold(u64);
 
 /// Digits beyond the leading `f`s: what OpenTelemetry recommends to SDKs. It keeps a probability to within 0.013 %
 /// (down to 2^-44; 14 digits are all there are).
 const PRECISION: usize = 4;
 
 impl Threshold {
+    /// How many values R may have, each as likely as the other: 2^56.
+    pub const SPACE: u64 = 1 << 56;
+
     /// All are kept: `th:0`.
-    pub(crate) const ALL: Threshold = Threshold(0);
+    pub const ALL: Threshold = Threshold(0);
 
     /// The largest: one in 2^56 is kept.
-    pub(crate) const LARGEST: Threshold = Threshold(SPACE - 1);
+    pub const LARGEST: Threshold = Threshold(SPACE - 1);
 
     /// T = (1 − p) × 2^56, rounded as OpenTelemetry's algorithm does with a precision of 4. What is above 1 counts as 1,
     /// what is too small to be expressed gets [`Threshold::LARGEST`]. `None` for 0 and below, and for NaN: to keep nothing
     /// is no probability sampling and has no threshold.
-    pub(crate) fn of_probability(probability: f64) -> Option<Threshold> {
+    pub fn of_probability(probability: f64) -> Option<Threshold> {
         if probability.is_nan() || probability <= 0.0 {
             return None;
         }
@@ -42,17 +50,31 @@ impl Threshold {
 
     /// Reads the value of `th`: 1 to 14 lower-case hex digits, zeros to the right left out or not (OpenTelemetry,
     /// TraceState Handling).
-    pub(crate) fn parse(digits: &[u8]) -> Option<Threshold> {
+    pub fn parse(digits: &[u8]) -> Option<Threshold> {
         if digits.is_empty() {
             return None;
         }
         let mut all = [b'0'; DIGITS];
         all.get_mut(..digits.len())?.copy_from_slice(digits);
-        randomness::number(&all).map(Threshold)
+        let [a, b, c, d, e, f, g] = hex::decode_lower(&all)?;
+        Some(Threshold(u64::from_be_bytes([0, a, b, c, d, e, f, g])))
+    }
+
+    /// `th` of the member `ot` in the value of a header `tracestate`; `None` where it has none, or where something there
+    /// breaks its grammar.
+    pub fn of_tracestate(header: &[u8]) -> Option<Threshold> {
+        let headers = [header];
+        let list = Tracestate::parse(&headers)?;
+        let member = list.members().find(|member| member.key == b"ot")?;
+        member
+            .value
+            .split(|byte| *byte == b';')
+            .find_map(|sub_key| sub_key.strip_prefix(b"th:"))
+            .and_then(Threshold::parse)
     }
 
     /// Appends the value of `th`: as few digits as say it, at least one.
-    pub(crate) fn write(self, text: &mut Vec<u8>) {
+    pub fn write(self, text: &mut Vec<u8>) {
         let [_, bytes @ ..] = self.0.to_be_bytes();
         let digits = hex::text(&bytes);
         let significant = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0).saturating_add(1);
@@ -60,13 +82,13 @@ impl Threshold {
     }
 
     /// The decision: R ≥ T.
-    pub(crate) fn keeps(self, randomness: Randomness) -> bool {
-        randomness.value() >= self.0
+    pub fn keeps(self, randomness: u64) -> bool {
+        randomness >= self.0
     }
 
     /// The probability that this threshold stands for, above 0 and up to 1: its inverse is how many requests a recorded
     /// one counts for.
-    pub(crate) fn probability(self) -> f64 {
+    pub fn probability(self) -> f64 {
         SPACE.saturating_sub(self.0) as f64 / SPACE as f64
     }
 }
@@ -82,9 +104,6 @@ fn leading_fs(probability: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
     use super::*;
 
     fn written(threshold: Threshold) -> String {
@@ -188,7 +207,7 @@ mod tests {
     #[test]
     fn a_request_is_kept_from_the_threshold_on() {
         let threshold = parse("c").unwrap();
-        let randomness = |digits: &str| Randomness::parse(digits.as_bytes()).unwrap();
+        let randomness = |digits: &str| u64::from_str_radix(digits, 16).unwrap();
         assert!(threshold.keeps(randomness("c0000000000000")));
         assert!(!threshold.keeps(randomness("bfffffffffffff")));
         assert!(Threshold::ALL.keeps(randomness("00000000000000")));
