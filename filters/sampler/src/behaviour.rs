@@ -6,7 +6,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use crate::Sampler;
 use sluicegate_host::double::{Double, Outcome, Running};
 use sluicegate_host::{
-    Callbacks, Exchange, Filter, Flow, Origin, Rejected, SpanId, TraceFacts, TraceFlags, TraceId, Traceparent, Vm, hex,
+    Callbacks, Exchange, Filter, Flow, Origin, Rejected, SpanId, Threshold, TraceFacts, TraceFlags, TraceId,
+    Traceparent, Vm, hex,
 };
 use sluicegate_policy::Document;
 use std::time::Duration;
@@ -29,13 +30,16 @@ impl Filter for Behind {
         let headers = exchange.request_headers().original();
         let incoming = headers.get("traceparent").and_then(Traceparent::parse);
         let participates = headers.get("x-mode") == Some(b"participate");
+        let decided = headers.get("x-undecided").is_none();
         let own = SpanId::new([7; 8]).unwrap();
-        exchange.facts.trace = Some(match incoming {
+        let trace = match incoming {
             Some(theirs) => TraceFacts {
                 trace_id: theirs.trace_id,
                 span_id: if participates { own } else { theirs.span_id },
                 parent_span_id: participates.then_some(theirs.span_id),
+                own_span: participates,
                 flags: TraceFlags::from_byte(theirs.flags),
+                decided,
                 origin: Origin::Continued,
                 outside: None,
             },
@@ -43,11 +47,20 @@ impl Filter for Behind {
                 trace_id: TraceId::new(hex::decode(TRACE.as_bytes()).unwrap()).unwrap(),
                 span_id: own,
                 parent_span_id: None,
+                own_span: true,
                 flags: TraceFlags { sampled: true, random: true },
+                decided: false,
                 origin: Origin::Started,
                 outside: None,
             },
-        });
+        };
+        let traceparent = Traceparent::value(trace.trace_id, trace.span_id, trace.flags);
+        let out = exchange.request_headers_mut();
+        if trace.origin == Origin::Started {
+            out.remove("tracestate");
+        }
+        out.set("traceparent", traceparent);
+        exchange.facts.trace = Some(trace);
         self.0.on_request_headers(exchange)
     }
 
@@ -74,7 +87,7 @@ fn upstream<'o>(outcome: &'o Outcome, name: &str) -> Option<std::borrow::Cow<'o,
 
 fn decided(outcome: &Outcome) -> (bool, Option<f64>, &'static str) {
     let facts = outcome.facts.sampling.as_ref().unwrap();
-    (facts.sampled, facts.probability, facts.reason)
+    (facts.sampled, facts.threshold.map(Threshold::probability), facts.reason.as_str())
 }
 
 #[test]
@@ -124,6 +137,104 @@ fn the_callers_decision_stands() {
         let outcome = running.request(&[(":path", "/"), ("traceparent", traceparent.as_str())]);
         assert_eq!((decided(&outcome).0, decided(&outcome).2), (sampled, "parent"));
     }
+}
+
+#[test]
+fn what_the_caller_left_open_is_decided_here() {
+    let traceparent = format!("00-{TRACE}-{SPAN}-01");
+    let (_, mut running) = filter(r#""rules": [{"never": true}]"#);
+    let headers =
+        [(":path", "/"), ("traceparent", traceparent.as_str()), ("x-mode", "participate"), ("x-undecided", "1")];
+    let outcome = running.request(&headers);
+    assert_eq!(decided(&outcome), (false, None, "rule"));
+    assert!(upstream(&outcome, "traceparent").unwrap().ends_with("-0707070707070707-00"));
+}
+
+/// The sampler as a plugin of its own, behind a trace-context that is another.
+fn alone(section: &str, state: Option<&str>) -> (&'static Double, Running<Sampler>) {
+    let proxy = Double::new();
+    proxy.advance(Duration::from_secs(1_700_000_000));
+    if let Some(state) = state {
+        proxy.set("sluicegate_trace", state);
+    }
+    let running = proxy.start(&format!(r#"{{"version": "1.0", "sampling": {{{section}}}}}"#)).unwrap();
+    (proxy, running)
+}
+
+#[test]
+fn alone_it_decides_as_beside_trace_context() {
+    let traceparent = format!("00-{TRACE}-{SPAN}-01");
+    let headers = [(":path", "/eighth"), ("traceparent", &traceparent), ("tracestate", "a=b")];
+    let eighth = r#""rules": [{"match": {"path": {"exact": "/eighth"}}, "rate": 0.125}, {"always": true}]"#;
+    for (section, state, flags, tracestate) in [
+        // It began here, and its id is below what would keep one of eight.
+        (eighth, Some("started"), "00", "a=b"),
+        ("", Some("started"), "01", "ot=th:0,a=b"),
+        // The caller's decision stands, in whatever mode.
+        (eighth, Some("00f067aa0ba902b8"), "01", "a=b"),
+        (eighth, None, "01", "a=b"),
+        (r#""parent": "ignore", "rules": [{"never": true}]"#, Some("00f067aa0ba902b8"), "00", "a=b"),
+        (r#""parent": "ignore", "rules": [{"never": true}]"#, Some("own"), "00", "a=b"),
+        (r#""parent": "ignore", "rules": [{"never": true}]"#, None, "01", "a=b"),
+        (r#""rules": [{"never": true}]"#, Some("own undecided"), "00", "a=b"),
+        (r#""rules": [{"never": true}]"#, Some("forwarded undecided"), "01", "a=b"),
+    ] {
+        let (_, mut running) = alone(section, state);
+        let outcome = running.request(&headers);
+        assert_eq!(
+            upstream(&outcome, "traceparent").unwrap(),
+            format!("00-{TRACE}-{SPAN}-{flags}"),
+            "{section} {state:?}"
+        );
+        assert_eq!(upstream(&outcome, "tracestate").as_deref(), Some(tracestate), "{section} {state:?}");
+        assert!(!outcome.calls.contains(&"proxy_get_header_map_pairs"));
+    }
+}
+
+#[test]
+fn where_upstream_sees_no_traceparent_none_is_written() {
+    let (_, mut running) = alone(r#""rules": [{"never": true}]"#, Some("started"));
+    let outcome = running.request(&[(":path", "/")]);
+    assert_eq!(decided(&outcome), (false, None, "rule"));
+    assert_eq!(upstream(&outcome, "traceparent"), None);
+}
+
+#[test]
+fn a_request_asks_for_no_time() {
+    let (_, mut running) = alone("", Some("started"));
+    let outcome = running.request(&[(":path", "/"), ("traceparent", &format!("00-{TRACE}-{SPAN}-01"))]);
+    assert!(!outcome.calls.contains(&"proxy_get_current_time_nanoseconds"), "{:?}", outcome.calls);
+}
+
+#[test]
+fn what_was_asked_for_is_no_load() {
+    let section = r#""target_qps": 1, "min": 0, "force": {"secret": "0123456789abcdef", "budget_per_second": 1000}"#;
+    let (proxy, mut running) = filter(section);
+    for _ in 0..500 {
+        running.request(&[(":path", "/"), ("x-sluicegate-force", "0123456789abcdef")]);
+    }
+    proxy.advance(Duration::from_secs(1));
+    running.tick();
+    let first = decided(&running.request(&[(":path", "/")])).1.unwrap();
+    assert!(first > 0.9, "{first}");
+}
+
+#[test]
+fn a_rule_keeps_its_counts_when_others_come_before_it() {
+    let busy = r#"{"match": {"path": {"exact": "/busy"}}, "target_qps": 1}"#;
+    let (proxy, mut running) = filter(&format!(r#""rules": [{busy}]"#));
+    for _ in 0..1_000 {
+        running.request(&[(":path", "/busy")]);
+    }
+    proxy.advance(Duration::from_secs(1));
+    running.tick();
+    let reloaded = format!(
+        r#"{{"version": "1.0", "sampling": {{"rules": [{{"match": {{"path": {{"exact": "/new"}}}}, "target_qps": 1}}, {busy}]}}}}"#
+    );
+    let mut running = proxy.start::<Behind>(&reloaded).unwrap();
+    let busy = decided(&running.request(&[(":path", "/busy")])).1.unwrap();
+    let new = decided(&running.request(&[(":path", "/new")])).1.unwrap();
+    assert!(busy <= 0.0101 && new > 0.5, "{busy} {new}");
 }
 
 #[test]
@@ -180,6 +291,11 @@ fn handlers_have_targets_of_their_own_within_a_bound() {
         running.request(&[(":path", format!("/{number}").as_str())]);
     }
     running.tick();
-    assert!(proxy.metric("sluicegate_sampling_keys").unwrap() <= 100);
+    let keys = proxy.metric("sluicegate_sampling_keys").unwrap();
+    assert!((1..=100).contains(&keys), "{keys}");
+    // The main thread, which sees no requests, does not say that there are none.
+    let mut idle = proxy.start::<Behind>(r#"{"version": "1.0"}"#).unwrap();
+    idle.tick();
+    assert_eq!(proxy.metric("sluicegate_sampling_keys"), Some(keys));
     assert!(proxy.metric("sluicegate_sampling_shared_key_total").unwrap() > 9_000);
 }

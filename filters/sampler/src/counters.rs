@@ -1,15 +1,18 @@
 //! What the filter counts; on `/stats/prometheus` as `sluicegate_sampling_…`.
 
-use crate::decision::{Decision, Reason};
+use crate::decision::Decision;
 use crate::force::Demand;
-use sluicegate_host::{Counter, Gauge, HostError, Vm};
+use sluicegate_host::{Counter, Gauge, HostError, SamplingReason as Reason, Vm};
+use std::cell::Cell;
 
 pub(crate) struct Counters {
     sampled: Vec<(Reason, Counter)>,
     dropped: Vec<(Reason, Counter)>,
-    /// In millionths, of the section and then of each rule with a target.
+    /// In millionths, of the section and then of the first rules with a target.
     probability: Vec<Gauge>,
     keys: Gauge,
+    /// How many of them were told last.
+    told_keys: Cell<usize>,
     shared_key: Counter,
     force_over_budget: Counter,
     force_wrong_secret: Counter,
@@ -21,23 +24,25 @@ pub(crate) struct Counters {
 const MAX_GAUGES: usize = 32;
 
 impl Counters {
-    /// `targets` is the number of rules with a target of their own.
-    pub(crate) fn define(vm: &Vm, targets: usize) -> Result<Counters, HostError> {
+    /// `targets` are the places in the list of the rules with a target of their own.
+    pub(crate) fn define(vm: &Vm, targets: impl IntoIterator<Item = usize>) -> Result<Counters, HostError> {
         let by_reason = |name| -> Result<Vec<(Reason, Counter)>, HostError> {
             Reason::ALL
                 .into_iter()
                 .map(|reason| Ok((reason, vm.counter(name, &[("reason", reason.as_str())])?)))
                 .collect()
         };
-        let gauge = |place: usize| match place {
-            0 => vm.gauge("sampling_probability_millionths", &[("rule", "default")]),
-            place => vm.gauge("sampling_probability_millionths", &[("rule", &place.to_string())]),
-        };
+        let gauge = |rule: &str| vm.gauge("sampling_probability_millionths", &[("rule", rule)]);
+        let mut probability = vec![gauge("default")?];
+        for place in targets.into_iter().take(MAX_GAUGES) {
+            probability.push(gauge(&place.to_string())?);
+        }
         Ok(Counters {
             sampled: by_reason("sampling_sampled_total")?,
             dropped: by_reason("sampling_dropped_total")?,
-            probability: (0..=targets.min(MAX_GAUGES)).map(gauge).collect::<Result<_, _>>()?,
+            probability,
             keys: vm.gauge("sampling_keys", &[])?,
+            told_keys: Cell::new(0),
             shared_key: vm.counter("sampling_shared_key_total", &[])?,
             force_over_budget: vm.counter("sampling_force_over_budget_total", &[])?,
             force_wrong_secret: vm.counter("sampling_force_wrong_secret_total", &[])?,
@@ -61,16 +66,20 @@ impl Counters {
         }
     }
 
-    /// The section (0) or the rule with a target in this place records with this probability.
-    pub(crate) fn stands(&self, place: usize, probability: f64) {
-        if let Some(gauge) = self.probability.get(place) {
+    /// The section (0), or the rule that is so far down among those with a target, records with this probability.
+    pub(crate) fn stands(&self, number: usize, probability: f64) {
+        if let Some(gauge) = self.probability.get(number) {
             // Gauges are whole numbers.
             gauge.set((probability * 1e6) as u64);
         }
     }
 
+    /// So many routes and handlers have a window of their own. The gauge is common to all workers, of which each has seen
+    /// about the same; the main thread sees no requests, and says nothing.
     pub(crate) fn keys(&self, keys: usize) {
-        self.keys.set(u64::try_from(keys).unwrap_or(u64::MAX));
+        if self.told_keys.replace(keys) != keys {
+            self.keys.set(u64::try_from(keys).unwrap_or(u64::MAX));
+        }
     }
 
     /// A route or handler had no window of its own.

@@ -2,7 +2,7 @@
 //! TraceState: Probability Sampling; SDK, `CompositeSampler` and `ComposableParentThreshold`).
 
 use crate::randomness::{Draw, Randomness};
-use crate::threshold::Threshold;
+use sluicegate_host::{SamplingReason as Reason, Threshold};
 
 /// What this hop would do with the request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,8 +42,10 @@ pub(crate) enum ParentMode {
 pub(crate) struct Request {
     /// By the first rule that matches, else by the load.
     pub(crate) verdict: Verdict,
-    /// `None` where the trace begins here.
+    /// `None` where no caller decided.
     pub(crate) parent: Option<Parent>,
+    /// Whether the trace begins here.
+    pub(crate) is_root: bool,
     pub(crate) mode: ParentMode,
     pub(crate) draw: Draw,
     /// Somebody with the secret asks for it, within the budget.
@@ -63,10 +65,10 @@ pub(crate) struct Decision {
     pub(crate) probability: f64,
     /// What decided.
     pub(crate) reason: Reason,
-    /// Whether the probability is known all the way from the root and was drawn from what every hop draws from: then every
-    /// hop with the same threshold decides the same, and a recorded request counts for 1 / probability. Without it nobody
-    /// may weight by the probability, and no `th` stands.
-    pub(crate) consistent: bool,
+    /// By which it was judged, where the probability is known all the way from the root and was drawn from what every hop
+    /// draws from: then every hop with the same threshold decides the same, and a recorded request counts for
+    /// 1 / probability. Without it nobody may weight by the probability, and no `th` stands.
+    pub(crate) threshold: Option<Threshold>,
     /// `None` where the context is not ours to write.
     pub(crate) writes: Option<Writes>,
 }
@@ -80,34 +82,6 @@ pub(crate) struct Writes {
     pub(crate) threshold: Option<Threshold>,
     /// `rv` for a trace that begins here, where none is there yet.
     pub(crate) randomness: Option<Randomness>,
-}
-
-/// What decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
-    /// `always`, `never` or `rate`.
-    Rule,
-    /// A target and the load.
-    Adaptive,
-    /// The caller.
-    Parent,
-    /// The header with the secret.
-    Forced,
-}
-
-impl Reason {
-    /// Each of them, for counters.
-    pub(crate) const ALL: [Reason; 4] = [Reason::Rule, Reason::Adaptive, Reason::Parent, Reason::Forced];
-
-    /// The word in `sluicegate.sampled_by` and in the counters.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Reason::Rule => "rule",
-            Reason::Adaptive => "adaptive",
-            Reason::Parent => "parent",
-            Reason::Forced => "forced",
-        }
-    }
 }
 
 impl Verdict {
@@ -130,9 +104,9 @@ impl Verdict {
 
 /// Decides. Forced goes before the caller, the caller before rules and load, unless the mode says otherwise.
 pub(crate) fn decide(request: &Request) -> Decision {
-    let Request { verdict, parent, mode, draw, forced, writable } = *request;
+    let Request { verdict, parent, is_root, mode, draw, forced, writable } = *request;
     // Whoever begins a trace by something else than its id says so, and then every hop has it.
-    let randomness = Some(draw.here).filter(|here| writable && parent.is_none() && draw.shared != Some(*here));
+    let randomness = Some(draw.here).filter(|here| writable && is_root && draw.shared != Some(*here));
     let shared = randomness.or(draw.shared);
     let is_shared = shared == Some(draw.here);
     let own = |known: bool| match verdict.threshold() {
@@ -152,15 +126,14 @@ pub(crate) fn decide(request: &Request) -> Decision {
         (Some(_), ParentMode::AtMost) => own(false),
     };
     let Outcome { sampled, probability, reason, threshold } = outcome;
-    let consistent = threshold.is_some();
     let writes = Writes { sampled, threshold: threshold.filter(|_| sampled), randomness };
-    Decision { sampled, probability, reason, consistent, writes: writable.then_some(writes) }
+    Decision { sampled, probability, reason, threshold, writes: writable.then_some(writes) }
 }
 
 /// The caller's decision as it stands. Its threshold goes on unless it contradicts its flag: somebody on the way recorded
 /// the trace for another reason and did not say so.
 fn parents(parent: Parent, shared: Option<Randomness>) -> Outcome {
-    let agrees = |threshold: &Threshold| shared.is_some_and(|randomness| threshold.keeps(randomness));
+    let agrees = |threshold: &Threshold| shared.is_some_and(|randomness| threshold.keeps(randomness.value()));
     match parent.threshold.filter(agrees) {
         Some(threshold) if parent.sampled => Outcome {
             sampled: true,
@@ -176,14 +149,14 @@ struct Outcome {
     sampled: bool,
     probability: f64,
     reason: Reason,
-    /// The threshold that a recorded request may carry on.
+    /// Where the probability may be told: a recorded request carries it on.
     threshold: Option<Threshold>,
 }
 
 impl Outcome {
     fn judged(threshold: Threshold, randomness: Randomness, reason: Reason, consistent: bool) -> Outcome {
         Outcome {
-            sampled: threshold.keeps(randomness),
+            sampled: threshold.keeps(randomness.value()),
             probability: threshold.probability(),
             reason,
             threshold: Some(threshold).filter(|_| consistent),
@@ -220,7 +193,7 @@ mod tests {
     fn request(verdict: Verdict, parent: Option<(bool, &str)>, mode: ParentMode) -> Request {
         let parent = parent.map(|(sampled, digits)| Parent { sampled, threshold: th(digits) });
         let draw = Draw { here: randomness(R), shared: Some(randomness(R)) };
-        Request { verdict, parent, mode, draw, forced: false, writable: true }
+        Request { verdict, parent, is_root: parent.is_none(), mode, draw, forced: false, writable: true }
     }
 
     /// `sampled th reason p`, with `-` for no threshold.
@@ -228,7 +201,7 @@ mod tests {
         let decision = decide(request);
         let writes = decision.writes.unwrap();
         assert_eq!(writes.sampled, decision.sampled);
-        assert_eq!(writes.threshold.is_some(), decision.sampled && decision.consistent, "{request:?}");
+        assert_eq!(writes.threshold.is_some(), decision.sampled && decision.threshold.is_some(), "{request:?}");
         let threshold = writes.threshold.map_or("-".to_owned(), |threshold| {
             let mut text = Vec::new();
             threshold.write(&mut text);
@@ -351,7 +324,7 @@ mod tests {
         let unshared = [Some(randomness(1)), None].map(|shared| Draw { here: randomness(R), shared });
         for draw in unshared {
             let decision = decide(&Request { draw, writable: false, ..request(Rate(0.5), None, Respect) });
-            assert!(decision.sampled && !decision.consistent);
+            assert!(decision.sampled && decision.threshold.is_none());
         }
     }
 }

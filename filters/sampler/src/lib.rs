@@ -1,19 +1,18 @@
 //! Decides once per request, at its head, whether it is recorded: so that traces and logs agree, the volume follows the
 //! target and not the traffic, and what matters is never lost.
 //!
-//! Read on: `decision.rs` decides, by a `threshold.rs` and the `randomness.rs` of the trace, as OpenTelemetry's consistent
+//! Read on: `decision.rs` decides, by a threshold and the `randomness.rs` of the trace, as OpenTelemetry's consistent
 //! probability sampling has it; `load.rs` makes a probability of what was there lately; `ot.rs` is what of the decision
-//! stands in `tracestate`; `force.rs` records what somebody with a secret asks for; `handler.rs` names what has a target of
+//! stands in `tracestate`, `carriers.rs` what becomes of other formats of a trace context; `force.rs` records what somebody with a secret asks for; `handler.rs` names what has a target of
 //! its own, `errors.rs` says which responses count as errors, `policy.rs` is the section `sampling`.
 //!
-//! It is no module of its own yet: facts reach it in memory only, as in a module that it shares with trace-context.
-
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 #[cfg(test)]
 mod behaviour;
+mod carriers;
 mod counters;
 mod decision;
 mod errors;
@@ -25,22 +24,25 @@ mod policy;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod properties;
 mod randomness;
-mod threshold;
 
+use carriers::HeaderChange;
 use counters::Counters;
-use decision::{Decision, Parent, Request, Verdict, Writes, decide};
+use decision::{Decision, Parent, Request, Verdict, decide};
 use force::{Budget, Demand};
 use load::{Class, Counted, Formula, Load};
 use ot::{Change, Ot};
 use policy::{Per, Rule, SamplingPolicy, Target};
 use randomness::{Draw, Sources};
 use sluicegate_host::{
-    Callbacks, Exchange, Filter, Flow, GrpcStatus, Origin, Rejected, RequestId, SamplingFacts, TraceFacts, Traceparent,
-    Tracestate, Vm,
+    AnswerFacts, Attribute, AttributeList, Callbacks, Exchange, Filter, Flow, GrpcStatus, Head, HeadList, Origin,
+    Rejected, RequestId, SamplingFacts, TraceFacts, Traceparent, Tracestate, Vm,
 };
-use sluicegate_policy::{Document, Rules};
-use std::cell::RefCell;
+use sluicegate_policy::{Document, RequestView, Rules};
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
+
+#[cfg(all(feature = "plugin", target_os = "wasi"))]
+sluicegate_host::plugin!(Sampler);
 
 /// The filter.
 pub struct Sampler {
@@ -48,16 +50,25 @@ pub struct Sampler {
     rules: Rules<(Rule, Option<Class>)>,
     /// For requests that no rule matches.
     class: Class,
+    /// What is to be known of a request's head.
+    head: HeadList,
+    /// What is to be known of its answer.
+    answer: AttributeList,
     load: RefCell<Load>,
     budget: RefCell<Budget>,
+    /// When the last tick was, in nanoseconds since the Unix epoch: near enough for counts by the second, and it costs a
+    /// request no hostcall.
+    now: Cell<u64>,
     counters: Counters,
 }
 
-/// The property that names the route.
-const ROUTE_NAME: &str = "xds\0route_name";
+const ANSWER: [Attribute; 2] = [Attribute::Proxy("response.code"), Attribute::Proxy("response.grpc_status")];
 
 /// What the sampler keeps of a request until it is over.
-struct Pending(Counted);
+struct Pending {
+    counted: Counted,
+    is_grpc: bool,
+}
 
 impl Filter for Sampler {
     const NAME: &'static str = "sampler";
@@ -66,18 +77,23 @@ impl Filter for Sampler {
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<Sampler, Rejected> {
         let mut policy = SamplingPolicy::read(document);
-        let rules = std::mem::take(&mut policy.rules).map(|place, rule| {
+        let rules = std::mem::take(&mut policy.rules).map(|matcher, rule| {
             let class = match rule {
-                Rule::Adaptive(target) => Some(class(place.saturating_add(1), &target)),
+                Rule::Adaptive(target) => Some(class(matcher.identity(), &target)),
                 _ => None,
             };
             (rule, class)
         });
+        let has_class = |(place, (_, class)): (usize, &(Rule, Option<Class>))| class.as_ref().map(|_| place);
+        let now = vm.now()?;
         Ok(Sampler {
-            class: class(0, &policy.target),
-            load: RefCell::new(Load::new(policy.max_keys, vm.host(), vm.now()?)?),
+            class: class(SECTION, &policy.target),
+            head: head_list(&policy, &rules, vm),
+            answer: vm.attribute_list(&ANSWER),
+            load: RefCell::new(Load::new(policy.max_keys, vm.host(), now)?),
             budget: RefCell::new(Budget::new()),
-            counters: Counters::define(vm, rules.values().filter(|(_, class)| class.is_some()).count())?,
+            now: Cell::new(now),
+            counters: Counters::define(vm, rules.values().enumerate().filter_map(has_class))?,
             rules,
             policy,
         })
@@ -87,51 +103,98 @@ impl Filter for Sampler {
         if !self.is_active(exchange) {
             return Flow::Continue;
         }
-        let Ok(now) = exchange.vm().now() else { return Flow::Continue };
-        let forced = self.is_forced(exchange, now);
-        let verdict = self.verdict(exchange, now);
-        let decision = self.decide(exchange, verdict, forced);
+        let head = exchange.head(&self.head);
+        let demand = self.demand(&head);
+        // What somebody asked for is no load: its budget bounds it.
+        let (verdict, pending) = if demand == Demand::Granted { (Verdict::Always, None) } else { self.verdict(&head) };
+        let trace = head.trace();
+        let decision = self.decide(exchange, &head, trace.as_ref(), verdict, demand == Demand::Granted);
+        let changes = self.changes(&head, trace.as_ref(), &decision);
+
         self.counters.decided(&decision);
-        if let Some(writes) = decision.writes {
-            self.write(exchange, writes);
+        let sampling =
+            SamplingFacts { sampled: decision.sampled, threshold: decision.threshold, reason: decision.reason };
+        exchange.facts.sampling = Some(sampling);
+        if decision.writes.is_some()
+            && let Some(trace) = &mut exchange.facts.trace
+        {
+            trace.flags.sampled = decision.sampled;
         }
-        exchange.facts.sampling = Some(SamplingFacts {
-            sampled: decision.sampled,
-            probability: Some(decision.probability).filter(|_| decision.consistent),
-            reason: decision.reason.as_str(),
-        });
+        // In a module with others they see the facts.
+        if cfg!(all(feature = "plugin", target_os = "wasi")) && !is_told(trace.as_ref(), &decision, &changes, &pending)
+        {
+            exchange.hand_over_sampling(&sampling);
+        }
+        let out = exchange.request_headers_mut();
+        if let Some(force) = self.policy.force.as_ref().filter(|_| demand != Demand::None) {
+            // Whatever it holds: upstream has no use for a secret.
+            out.remove(force.header.clone());
+        }
+        for (name, value) in changes {
+            match value {
+                Some(value) => out.set(name, value),
+                None => out.remove(name),
+            }
+        }
+        if let Some(pending) = pending {
+            exchange.keep(pending);
+        }
         Flow::Continue
     }
 
     fn on_log(&self, exchange: &mut Exchange) {
-        let Some(Pending(counted)) = exchange.take_kept() else { return };
-        let status = exchange.integer_property("response\0code").and_then(|status| u16::try_from(status).ok());
-        let grpc = if exchange.is_grpc() { exchange.integer_property("response\0grpc_status") } else { None };
-        if self.policy.errors.contain(status, grpc.map(GrpcStatus::from_code)) {
+        let Some(Pending { counted, is_grpc }) = exchange.take_kept() else { return };
+        let AnswerFacts { status, grpc_status } = exchange.answer(&self.answer);
+        // The proxy makes a gRPC status of every other.
+        let grpc_status = grpc_status.filter(|_| is_grpc).map(GrpcStatus::from_code);
+        if self.policy.errors.contain(status, grpc_status) {
             self.load.borrow_mut().error(counted);
         }
     }
 
     fn on_tick(&self, vm: &Vm) {
         let Ok(now) = vm.now() else { return };
+        self.now.set(now);
         let mut load = self.load.borrow_mut();
         if load.on_tick(vm.host(), now).is_err() {
             self.counters.merge_failed();
         }
         self.counters.keys(load.keys());
         let classes = [&self.class].into_iter().chain(self.rules.values().filter_map(|(_, class)| class.as_ref()));
-        for (place, class) in classes.enumerate() {
+        for (number, class) in classes.enumerate() {
             if let Some(standing) = load.standing(class, now) {
-                self.counters.stands(place, standing.probability);
+                self.counters.stands(number, standing.probability);
             }
         }
     }
 }
 
-fn class(identity: usize, target: &Target) -> Class {
+/// The identity of what no rule matches; a rule has that of its match.
+const SECTION: u64 = 0;
+
+fn class(identity: u64, target: &Target) -> Class {
     let Target { qps, min, max, error_weight, window, .. } = *target;
-    let formula = Formula { target_qps: qps, min, max, error_weight };
-    Class::new(u64::try_from(identity).unwrap_or(u64::MAX), window, formula)
+    Class::new(identity, window, Formula { target_qps: qps, min, max, error_weight })
+}
+
+/// What the policy looks at, and nothing else.
+fn head_list(policy: &SamplingPolicy, rules: &Rules<(Rule, Option<Class>)>, vm: &Vm) -> HeadList {
+    let targets = || {
+        let of_rules = rules.values().filter_map(|(rule, _)| match rule {
+            Rule::Adaptive(target) => Some(target),
+            _ => None,
+        });
+        of_rules.chain([&policy.target])
+    };
+    let has_handlers = targets().any(|target| target.per == Per::Handler);
+    let mut names: Vec<&str> = rules.header_names().chain(policy.carriers.header_names()).collect();
+    names.push(&policy.request_id_header);
+    names.extend(policy.force.as_ref().map(|force| force.header.as_str()));
+    if has_handlers {
+        names.extend([":method", ":path"]);
+        names.extend(policy.routes.header_names());
+    }
+    vm.head_list(names, targets().any(|target| target.per == Per::Route))
 }
 
 impl Sampler {
@@ -140,95 +203,113 @@ impl Sampler {
         self.policy.enabled && exchange.goes(self.policy.directions)
     }
 
-    /// Whether somebody with the secret asks for it. The header goes in any case: upstream has no use for a secret.
-    fn is_forced(&self, exchange: &mut Exchange, now: u64) -> bool {
-        let Some(force) = &self.policy.force else { return false };
-        let values = exchange.request_headers().original().all(&force.header);
-        let demand = force.demand(values, &mut self.budget.borrow_mut(), now);
-        if demand != Demand::None {
-            exchange.request_headers_mut().remove(force.header.clone());
-        }
+    /// What somebody with the secret asks for, or without.
+    fn demand(&self, head: &Head<'_>) -> Demand {
+        let Some(force) = &self.policy.force else { return Demand::None };
+        let value = head.header(&force.header);
+        let demand = force.demand(value.as_deref(), &mut self.budget.borrow_mut(), self.now.get());
         self.counters.demanded(demand);
-        demand == Demand::Granted
+        demand
     }
 
-    /// What the first rule that matches says, or else the load; and counts the request.
-    fn verdict(&self, exchange: &mut Exchange, now: u64) -> Verdict {
-        let found = self.rules.first_match(exchange);
+    /// What the first rule that matches says, or else the load, which the request is counted in.
+    fn verdict(&self, head: &Head<'_>) -> (Verdict, Option<Pending>) {
+        let found = self.rules.first_match(head);
         let (target, class, template) = match found {
-            Some((_, (Rule::Always, _))) => return Verdict::Always,
-            Some((_, (Rule::Never, _))) => return Verdict::Never,
-            Some((_, (Rule::Rate(rate), _))) => return Verdict::Rate(*rate),
+            Some((_, (Rule::Always, _))) => return (Verdict::Always, None),
+            Some((_, (Rule::Never, _))) => return (Verdict::Never, None),
+            Some((_, (Rule::Rate(rate), _))) => return (Verdict::Rate(*rate), None),
             Some((matcher, (Rule::Adaptive(target), Some(class)))) => (target, class, matcher.template()),
             Some((_, (Rule::Adaptive(target), None))) => (target, &self.class, None),
             None => (&self.policy.target, &self.class, None),
         };
+        let is_grpc = head.is_grpc();
         let name = match target.per {
             Per::All => None,
-            Per::Route => exchange.property(ROUTE_NAME),
+            Per::Route => head.route_name(),
             Per::Handler => {
-                let template = template.or_else(|| self.policy.routes.template(exchange));
-                Some(handler::name(exchange, exchange.is_grpc(), template))
+                let template = template.or_else(|| self.policy.routes.template(head));
+                Some(handler::name(head, is_grpc, template))
             }
         };
-        let judged = self.load.borrow_mut().request(class, name.as_deref(), now);
+        let judged = self.load.borrow_mut().request(class, name.as_deref(), self.now.get());
         if judged.shares {
             self.counters.shared_key();
         }
-        exchange.keep(Pending(judged.counted));
-        Verdict::Adaptive(judged.probability)
+        (Verdict::Adaptive(judged.probability), Some(Pending { counted: judged.counted, is_grpc }))
     }
 
-    fn decide(&self, exchange: &Exchange, verdict: Verdict, forced: bool) -> Decision {
-        let headers = exchange.request_headers().original();
-        let tracestates: Vec<_> = headers.all(Tracestate::HEADER).collect();
-        let trace = exchange.facts.trace.as_ref();
-        let began_here = trace.is_none_or(|trace| trace.origin == Origin::Started);
-        // The tracestate of a trace that began here is of another one, and goes.
-        let ot = Ot::read(if began_here { &[] } else { &tracestates });
-        let parent = trace.filter(|_| !began_here);
-        let parent = parent.map(|trace| Parent { sampled: trace.flags.sampled, threshold: ot.threshold() });
-        let handed_over = || RequestId::handed_over(headers, &self.policy.request_id_header);
-        let request_id = exchange.facts.request_id.clone().or_else(handed_over);
+    fn decide(
+        &self,
+        exchange: &Exchange,
+        head: &Head<'_>,
+        trace: Option<&TraceFacts>,
+        verdict: Verdict,
+        forced: bool,
+    ) -> Decision {
+        let tracestate = head.header(Tracestate::HEADER);
+        let tracestate: Vec<_> = tracestate.as_deref().into_iter().collect();
+        let ot = Ot::read(&tracestate);
+        let parent = trace.filter(|trace| trace.decided);
+        let request_id = || RequestId::handed_over(head, &self.policy.request_id_header);
+        let request_id = exchange.facts.request_id.clone().or_else(request_id);
         let sources =
             Sources { trace: trace.map(|trace| trace.trace_id), rv: ot.randomness(), request: request_id.as_ref() };
         decide(&Request {
             verdict,
-            parent,
+            parent: parent.map(|trace| Parent { sampled: trace.flags.sampled, threshold: ot.threshold() }),
+            is_root: trace.is_none_or(|trace| trace.origin == Origin::Started),
             mode: self.policy.parent,
             draw: Draw::of(self.policy.key, sources, exchange.vm().entropy()),
             forced,
-            writable: trace.is_some_and(is_writable),
+            writable: trace.is_some_and(|trace| is_writable(trace, head)),
         })
     }
 
-    /// Writes the decision into the context that goes on.
-    fn write(&self, exchange: &mut Exchange, writes: Writes) {
-        let Some(trace) = &mut exchange.facts.trace else { return };
-        trace.flags.sampled = writes.sampled;
-        let began_here = trace.origin == Origin::Started;
-        let traceparent = Traceparent::value(trace.trace_id, trace.span_id, trace.flags);
-        let headers = std::rc::Rc::clone(exchange.request_headers().original());
-        let tracestates: Vec<_> = headers.all(Tracestate::HEADER).collect();
-        let edited = Ot::read(if began_here { &[] } else { &tracestates }).with(writes.threshold, writes.randomness);
+    /// What the decision makes of the context that goes on: what says it already stays as it is.
+    fn changes(&self, head: &Head<'_>, trace: Option<&TraceFacts>, decision: &Decision) -> Vec<HeaderChange> {
+        let (Some(trace), Some(writes)) = (trace, decision.writes) else { return Vec::new() };
+        let mut changes: Vec<HeaderChange> = Vec::new();
+        if trace.flags.sampled != writes.sampled {
+            let flags = sluicegate_host::TraceFlags { sampled: writes.sampled, ..trace.flags };
+            let traceparent = Traceparent::value(trace.trace_id, trace.span_id, flags);
+            changes.push((Traceparent::HEADER, Some(traceparent)));
+        }
+        let tracestate = head.header(Tracestate::HEADER);
+        let tracestate: Vec<_> = tracestate.as_deref().into_iter().collect();
+        let edited = Ot::read(&tracestate).with(writes.threshold, writes.randomness);
         if edited.left_out {
             self.counters.left_out();
         }
-        let out = exchange.request_headers_mut();
-        out.set(Traceparent::HEADER, traceparent);
         match edited.change {
             Change::Unchanged => {}
-            Change::Set(value) => out.set(Tracestate::HEADER, value),
-            Change::Remove => out.remove(Tracestate::HEADER),
+            Change::Set(value) => changes.push((Tracestate::HEADER, Some(value))),
+            Change::Remove => changes.push((Tracestate::HEADER, None)),
         }
+        changes.extend(self.policy.carriers.changes(head, trace.trace_id, writes.sampled));
+        changes
     }
 }
 
-/// Whether this hop made the context or changes it: one that is only forwarded is not ours to write.
-fn is_writable(trace: &TraceFacts) -> bool {
-    match trace.origin {
-        Origin::Started => true,
-        Origin::Continued => trace.parent_span_id.is_some(),
-        Origin::Proxy => false,
+/// Whether the context that goes on is ours to write: one that this hop made or changes, and of which upstream sees a
+/// `traceparent`.
+fn is_writable(trace: &TraceFacts, head: &Head<'_>) -> bool {
+    let carried = || head.header(Traceparent::HEADER).as_deref().and_then(Traceparent::parse);
+    trace.own_span && trace.origin != Origin::Proxy && carried().is_some_and(|theirs| theirs.trace_id == trace.trace_id)
+}
+
+/// Whether the headers tell other plugins the decision: that a request is not recorded they do in the flag. And why one is,
+/// where it took both headers to say that it is and its answer is still to be read, which leaves no hostcall; see
+/// [`SamplingFacts::told_by_headers`].
+fn is_told(
+    trace: Option<&TraceFacts>,
+    decision: &Decision,
+    changes: &[HeaderChange],
+    pending: &Option<Pending>,
+) -> bool {
+    if !decision.sampled {
+        return decision.writes.is_some() || trace.is_some_and(|trace| !trace.flags.sampled);
     }
+    let writes = |header| changes.iter().any(|(name, _)| *name == header);
+    pending.is_some() && writes(Traceparent::HEADER) && writes(Tracestate::HEADER)
 }

@@ -2,8 +2,7 @@
 //! and what becomes of it.
 
 use crate::randomness::Randomness;
-use crate::threshold::Threshold;
-use sluicegate_host::Tracestate;
+use sluicegate_host::{Threshold, Tracestate};
 
 /// What the `tracestate` of a request says of sampling.
 #[derive(Clone, Debug)]

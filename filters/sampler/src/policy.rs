@@ -21,9 +21,10 @@
 //! | `rules[].target_qps` | number, as above, for the requests of this rule | | |
 //! | `rules[].min`, `.max`, `.error_weight`, `.window`, `.per` | as above, beside `target_qps` | the section's; `per`: `"all"` | |
 //! | `force.header` | header name | `"x-sluicegate-force"` | |
-//! | `force.secret` | secret, at least 16 bytes | required in `force` | |
+//! | `force.secret` | secret, at least 16 bytes that can stand in a header | required in `force` | |
 //! | `force.budget_per_second` | whole number, requests per second and worker | `10` | 1 to 10,000 |
 
+use crate::carriers::Carriers;
 use crate::decision::ParentMode;
 use crate::errors::Errors;
 use crate::force::ForcePolicy;
@@ -59,6 +60,8 @@ pub(crate) struct SamplingPolicy {
     pub(crate) routes: Routes,
     /// `trace.request_id.header`, in lower case: where the request's id stands, if another plugin put it there.
     pub(crate) request_id_header: String,
+    /// `trace.inject`: what else than W3C's headers is to follow the decision.
+    pub(crate) carriers: Carriers,
 }
 
 /// What is done with the requests that a rule matches.
@@ -117,6 +120,8 @@ const DEFAULT: Target = Target { qps: 100.0, min: 0.01, max: 1.0, error_weight: 
 const DEFAULT_MAX_KEYS: usize = 1_024;
 const DEFAULT_BUDGET: u32 = 10;
 const DEFAULT_FORCE: &str = "x-sluicegate-force";
+/// Trace-context's, for `trace.observe.header`.
+const DEFAULT_OBSERVE: &str = "x-sluicegate-trace-id";
 
 /// In bytes. A shorter secret could be guessed, and then anybody floods the backend.
 const LEAST_SECRET: usize = 16;
@@ -137,9 +142,10 @@ impl SamplingPolicy {
             parent: section.choice("parent", &PARENTS).unwrap_or(ParentMode::Respect),
             max_keys: max_keys.unwrap_or(DEFAULT_MAX_KEYS),
             errors: read_errors(&section),
-            force: read_force(&section.subsection("force"), &request_id_header),
+            force: read_force(document, &section.subsection("force"), &request_id_header),
             routes: Routes::read(&document.neighbour("access_log")),
             request_id_header,
+            carriers: Carriers::read(document),
         }
     }
 }
@@ -218,52 +224,106 @@ fn read_errors(section: &Section<'_>) -> Errors {
         .map_or_else(Errors::default, |texts| Errors::of(&texts))
 }
 
-fn read_force(section: &Section<'_>, request_id_header: &str) -> Option<ForcePolicy> {
-    let is_free = |name: &str| may_be_taken_away(name) && !name.eq_ignore_ascii_case(request_id_header);
+fn read_force(document: &Document<'_>, section: &Section<'_>, request_id_header: &str) -> Option<ForcePolicy> {
+    let trace = document.neighbour("trace");
+    let observe = trace.subsection("observe").string("header").unwrap_or(DEFAULT_OBSERVE);
+    let published = trace.subsection("baggage").strings_by_name("from_headers").unwrap_or_default();
+    let is_free = |name: &str| {
+        let mut taken = [request_id_header, observe].into_iter().chain(published.iter().map(|entry| entry.value));
+        may_be_taken_away(name) && !taken.any(|taken| taken.eq_ignore_ascii_case(name))
+    };
     let header = section.string_where("header", is_free, A_HEADER_TO_TAKE_AWAY);
     let budget = section.integer("budget_per_second", BUDGET).and_then(|budget| u32::try_from(budget).ok());
     if !section.is_given() {
         return None;
     }
+    if header.is_none() && !is_free(DEFAULT_FORCE) {
+        section.reject("header", A_HEADER_TO_TAKE_AWAY);
+    }
     Some(ForcePolicy {
         header: header.unwrap_or(DEFAULT_FORCE).to_ascii_lowercase(),
-        secret: section.required().secret("secret", LEAST_SECRET)?,
+        secret: section.required().header_secret("secret", LEAST_SECRET)?,
         budget: budget.unwrap_or(DEFAULT_BUDGET),
     })
 }
 
 /// What a header is that nobody but us needs, for people.
 const A_HEADER_TO_TAKE_AWAY: &str = "an HTTP header name (RFC 9110 §5.1) of its own, since the filter takes it away: not \
-    one that frames, routes or authorises, nor one of a trace context or a request id";
+    one that frames, routes, authorises or dates, nor one of a trace context, a request id or baggage";
 
-const NEEDED: [&str; 23] = [
+/// Trace-context's headers, whatever of them the policy reads or writes, and those that it does not write because they are
+/// somebody else's.
+const NEEDED: [&str; 55] = [
+    "age",
+    "allow",
+    "alt-svc",
     "authorization",
     "b3",
     "baggage",
     "cache-control",
     "connection",
     "cookie",
+    "date",
+    "etag",
     "expect",
+    "expires",
     "forwarded",
+    "from",
     "host",
     "http2-settings",
     "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
     "origin",
+    "parent-span-id",
+    "pragma",
+    "priority",
     "range",
+    "referer",
+    "req-id",
+    "request-id",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "span-id",
+    "strict-transport-security",
     "te",
+    "trace-id",
     "traceparent",
+    "traceresponse",
     "tracestate",
     "trailer",
     "transfer-encoding",
     "uber-trace-id",
     "upgrade",
     "user-agent",
+    "vary",
     "via",
+    "warning",
+    "www-authenticate",
+    "x-cloud-trace-context",
+    "x-parent-span-id",
+    "x-real-ip",
     "x-request-id",
+    "x-span-id",
+    "x-trace-id",
 ];
 
-const NEEDED_FAMILIES: [&str; 10] =
-    ["accept", "content-", "grpc-", "if-", "proxy-", "sec-", "x-amzn-trace-", "x-b3-", "x-envoy-", "x-forwarded-"];
+const NEEDED_FAMILIES: [&str; 11] = [
+    "accept",
+    "access-control-",
+    "content-",
+    "grpc-",
+    "if-",
+    "proxy-",
+    "sec-",
+    "x-amzn-trace-",
+    "x-b3-",
+    "x-envoy-",
+    "x-forwarded-",
+];
 
 fn may_be_taken_away(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -464,12 +524,13 @@ mod tests {
             "authorization",
             "content-length",
             "Transfer-Encoding",
+            "Date",
+            "referer",
+            "x-real-ip",
             "grpc-timeout",
+            "access-control-request-method",
             "x-envoy-retry-on",
             "x-forwarded-for",
-            "traceparent",
-            "tracestate",
-            "x-b3-sampled",
             "x-id",
             "X-Request-Id",
             &"x".repeat(129),
@@ -477,5 +538,95 @@ mod tests {
             let (_, complaints) = reading(&format!(r#"{{"force": {{"header": "{header}", "secret": "{SECRET}"}}}}"#));
             assert!(complaints.starts_with("sampling.force.header: found"), "{header}: {complaints}");
         }
+    }
+
+    /// Of a policy with this section `trace`, which its own filter reads.
+    fn complaints_beside(trace: &str, header: &str) -> String {
+        let force = format!(r#"{{"header": {header}, "secret": "{SECRET}"}}"#);
+        let text = format!(r#"{{"version": "1.0", "sampling": {{"force": {force}}}, "trace": {trace}}}"#);
+        let document = Document::parse(text.as_bytes(), &|_| None).unwrap();
+        SamplingPolicy::read(&document);
+        document.finish().map_or_else(|errors| errors.to_string(), |warnings| warnings.join("\n"))
+    }
+
+    #[test]
+    fn no_header_of_a_trace_context_is_taken_away_whether_it_is_in_use_or_not() {
+        for header in [
+            "traceparent",
+            "tracestate",
+            "traceresponse",
+            "baggage",
+            "b3",
+            "X-B3-TraceId",
+            "x-b3-spanid",
+            "x-b3-parentspanid",
+            "x-b3-sampled",
+            "x-b3-flags",
+            "uber-trace-id",
+            "X-Amzn-Trace-Id",
+            "x-cloud-trace-context",
+            "Request-Id",
+            "x-request-id",
+            "req-id",
+            "x-trace-id",
+            "x-span-id",
+            "x-parent-span-id",
+            "trace-id",
+            "span-id",
+            "parent-span-id",
+        ] {
+            let complaints = complaints_beside(r#"{"extract": ["w3c"]}"#, &format!("\"{header}\""));
+            let expected = format!("sampling.force.header: found \"{header}\", accepted: {A_HEADER_TO_TAKE_AWAY}");
+            assert_eq!(complaints, expected);
+        }
+    }
+
+    #[test]
+    fn no_header_that_trace_context_was_told_of_is_taken_away() {
+        let observe = r#"{"observe": {"header": "X-Tracer"}}"#;
+        let baggage = r#"{"baggage": {"from_headers": {"tier": "X-Tier", "user.id": "X-User"}}}"#;
+        let request_id = r#"{"request_id": {"header": "X-Correlation"}}"#;
+        for (trace, header, taken) in [
+            ("{}", "x-sluicegate-trace-id", true),
+            (observe, "x-sluicegate-trace-id", false),
+            (observe, "x-tracer", true),
+            (baggage, "x-tier", true),
+            (baggage, "X-USER", true),
+            (baggage, "x-tracer", false),
+            (baggage, "tier", false),
+            (request_id, "x-correlation", true),
+        ] {
+            let complaints = complaints_beside(trace, &format!("\"{header}\""));
+            assert_eq!(complaints.starts_with("sampling.force.header: found"), taken, "{trace} {header}: {complaints}");
+            assert_eq!(complaints.is_empty(), !taken, "{trace} {header}: {complaints}");
+        }
+        let default_is_taken = r#"{"observe": {"header": "x-sluicegate-force"}}"#;
+        let complaints = complaints_beside(default_is_taken, "null");
+        assert!(
+            complaints.starts_with("sampling.force.header: missing, accepted: an HTTP header name"),
+            "{complaints}"
+        );
+        assert_eq!(complaints_beside(default_is_taken, "\"x-mine\""), "");
+    }
+
+    #[test]
+    fn a_secret_that_no_request_can_bring_is_refused_and_not_shown() {
+        for secret in [" correct horse battery", "correct horse battery\\n", "correct hors\u{e9} battery"] {
+            let (policy, complaints) = reading(&format!(r#"{{"force": {{"secret": "{secret}"}}}}"#));
+            assert!(complaints.starts_with("sampling.force.secret: not a secret that can be used"), "{complaints}");
+            assert!(complaints.contains("header") && !complaints.contains("batt"), "{complaints}");
+            assert_eq!(policy.force, None);
+        }
+    }
+
+    #[test]
+    fn formats_that_trace_context_injects_follow() {
+        let carriers = |trace: &str| {
+            let text = format!(r#"{{"version": "1.0", "trace": {trace}}}"#);
+            let document = Document::parse(text.as_bytes(), &|_| None).unwrap();
+            SamplingPolicy::read(&document).carriers.header_names().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(carriers("{}").is_empty());
+        assert_eq!(carriers(r#"{"inject": ["w3c", "b3"]}"#), ["b3"]);
     }
 }

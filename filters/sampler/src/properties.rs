@@ -5,13 +5,12 @@
 
 use crate::decision::{Decision, Parent, ParentMode, Request, Verdict, decide};
 use crate::ot::{Change, Ot};
-use crate::randomness::{Draw, Key, Randomness, SPACE, Sources};
-use crate::threshold::Threshold;
+use crate::randomness::{Draw, Key, Randomness, Sources};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use sluicegate_host::{Entropy, TraceId};
+use sluicegate_host::{Entropy, Threshold, TraceId};
 
 const MODES: [ParentMode; 3] = [ParentMode::Respect, ParentMode::Ignore, ParentMode::AtMost];
 
@@ -20,12 +19,12 @@ fn hex(value: u64) -> String {
 }
 
 fn randomness() -> impl Strategy<Value = Randomness> {
-    (0..SPACE).prop_map(|value| Randomness::parse(hex(value).as_bytes()).expect("14 digits"))
+    (0..Threshold::SPACE).prop_map(|value| Randomness::parse(hex(value).as_bytes()).expect("14 digits"))
 }
 
 fn threshold() -> impl Strategy<Value = Threshold> {
     // Short ones are common.
-    let value = (0..SPACE, 0..14u32).prop_map(|(value, digits)| value >> (4 * digits) << (4 * digits));
+    let value = (0..Threshold::SPACE, 0..14u32).prop_map(|(value, digits)| value >> (4 * digits) << (4 * digits));
     value.prop_map(|value| Threshold::parse(hex(value).as_bytes()).expect("14 digits"))
 }
 
@@ -48,7 +47,10 @@ fn request() -> impl Strategy<Value = Request> {
     let draw = (randomness(), of(randomness()), any::<bool>())
         .prop_map(|(here, other, shared)| Draw { here, shared: if shared { Some(here) } else { other } });
     (verdict(), parent, select(MODES.to_vec()), draw, prop::bool::weighted(0.2), any::<bool>()).prop_map(
-        |(verdict, parent, mode, draw, forced, writable)| Request { verdict, parent, mode, draw, forced, writable },
+        |(verdict, parent, mode, draw, forced, writable)| {
+            let is_root = parent.is_none();
+            Request { verdict, parent, is_root, mode, draw, forced, writable }
+        },
     )
 }
 
@@ -172,7 +174,7 @@ proptest! {
         (one, other) in (probability(), probability()), randomness in randomness()
     ) {
         let (less, more) = (one.min(other), one.max(other));
-        let keeps = |probability| Threshold::of_probability(probability).is_some_and(|t| t.keeps(randomness));
+        let keeps = |probability| Threshold::of_probability(probability).is_some_and(|t| t.keeps(randomness.value()));
         prop_assert!(!keeps(less) || keeps(more));
     }
 
@@ -187,7 +189,7 @@ proptest! {
         // What the next hop reads agrees with the flag.
         if let Some(threshold) = writes.threshold {
             let next = writes.randomness.or(request.draw.shared).expect("to judge by");
-            prop_assert!(writes.sampled && threshold.keeps(next) && !request.forced);
+            prop_assert!(writes.sampled && threshold.keeps(next.value()) && !request.forced);
             prop_assert_eq!(threshold.probability(), decision.probability);
             let unknown = request.parent.is_some_and(|parent| parent.sampled && parent.threshold.is_none());
             prop_assert!(!unknown || request.mode == ParentMode::Ignore);
@@ -203,7 +205,7 @@ proptest! {
         let decision = decide(&request);
         prop_assert!(!decision.sampled || parent.sampled && alone.sampled);
         if let Some(theirs) = parent.threshold.filter(|_| draw.shared == Some(draw.here)) {
-            prop_assert_eq!(decision.sampled, parent.sampled && alone.sampled && theirs.keeps(draw.here));
+            prop_assert_eq!(decision.sampled, parent.sampled && alone.sampled && theirs.keeps(draw.here.value()));
         }
     }
 
@@ -300,7 +302,7 @@ fn draws() -> Vec<Draw> {
 }
 
 fn decided(draw: Draw, verdict: Verdict, parent: Option<Parent>, mode: ParentMode) -> Decision {
-    decide(&Request { verdict, parent, mode, draw, forced: false, writable: true })
+    decide(&Request { verdict, parent, is_root: parent.is_none(), mode, draw, forced: false, writable: true })
 }
 
 /// The context that a decision hands to the next hop.
@@ -365,7 +367,7 @@ fn over_a_million_traces_at_most_is_the_rarer_of_the_two() {
             let caller = decided(*draw, Verdict::Rate(theirs), None, ParentMode::Respect);
             let here = decided(*draw, Verdict::Rate(ours), Some(parent(&caller)), ParentMode::AtMost);
             kept += usize::from(here.sampled);
-            assert!(!here.sampled || here.consistent && here.probability <= caller.probability);
+            assert!(!here.sampled || here.threshold.is_some() && here.probability <= caller.probability);
         }
         assert_is_share(kept, f64::min(theirs, ours), "at most");
     }

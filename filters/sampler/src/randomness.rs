@@ -4,12 +4,6 @@
 use sluicegate_host::{Entropy, RequestId, TraceId, hex};
 use sluicegate_policy::Fnv;
 
-/// How many values R may have, and T beside it: 2^56.
-pub(crate) const SPACE: u64 = 1 << 56;
-
-/// How many hex digits they take.
-pub(crate) const DIGITS: usize = 14;
-
 /// From 0 to 2^56 − 1, each as likely as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Randomness(u64);
@@ -119,6 +113,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+    use sluicegate_host::Threshold;
 
     const ID: [u8; 16] =
         [0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36];
@@ -179,7 +174,7 @@ mod tests {
         let entropy = Entropy::from_seed([7; 32]);
         let draw = |key| Draw::of(key, Sources::default(), &entropy);
         let drawn: Vec<_> = (0..64).flat_map(|_| [draw(Key::TraceId), draw(Key::RequestId)]).collect();
-        assert!(drawn.iter().all(|draw| draw.shared.is_none() && draw.here.value() < SPACE));
+        assert!(drawn.iter().all(|draw| draw.shared.is_none() && draw.here.value() < Threshold::SPACE));
         assert!(drawn.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
