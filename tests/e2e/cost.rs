@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Protocol, Request};
+use sluicegate_tests::envoy::Bootstrap;
 
 use crate::stage::{PATIENCE, SPAN, Stage, TRACE, with};
 
@@ -43,7 +44,12 @@ pub(crate) async fn cost(trace: Value, headers: &[(&str, &str)]) -> Crossings {
 
 /// Those of a request with these headers, in one plugin alone.
 pub(crate) async fn cost_of(plugin: &str, policy: Value, headers: &[(&str, &str)]) -> Crossings {
-    let stage = Stage::set(|shipped| shipped.only(plugin).unwrap().policy(&policy).concurrency(1).wasm_trace()).await;
+    cost_on(|shipped| shipped.only(plugin).unwrap().policy(&policy), headers).await
+}
+
+/// Those of a request with these headers, through the shipped configuration with this change.
+pub(crate) async fn cost_on(change: impl FnOnce(Bootstrap) -> Bootstrap, headers: &[(&str, &str)]) -> Crossings {
+    let stage = Stage::set(|shipped| change(shipped).concurrency(1).wasm_trace()).await;
     // The first request of a worker finds out what every later one knows.
     for _ in 0..2 {
         let before = stage.envoy.log().unwrap().len();
@@ -93,10 +99,13 @@ async fn a_request_with_context_and_request_id_takes_five_callbacks_and_two_host
 }
 
 #[tokio::test]
-async fn a_request_with_nothing_takes_three_hostcalls_more() {
+async fn a_request_with_nothing_takes_three_hostcalls_more_and_one_for_a_sampler() {
     let crossings = cost(json!({}), &[]).await;
     assert_eq!(crossings.callbacks, CALLBACKS);
-    // The clock for the request id, the id, traceparent.
+    // The clock for the request id; that the trace began here; the id, traceparent.
+    assert_eq!(crossings.hostcalls, [READ, CLOCK, HAND_OVER, WRITE, WRITE, WRITE]);
+    let no_sampler = json!({"version": "1.0", "sampling": {"enabled": false}});
+    let crossings = cost_of("trace_context", no_sampler, &[]).await;
     assert_eq!(crossings.hostcalls, [READ, CLOCK, WRITE, WRITE, WRITE]);
 }
 

@@ -81,30 +81,31 @@ async fn a_rejected_policy_leaves_the_old_one_in_force() {
 #[tokio::test]
 async fn every_plugin_takes_or_rejects_a_policy_on_its_own() {
     let envoy = Bootstrap::shipped().unwrap().start().await.unwrap();
-    assert_eq!(envoy.plugins().collect::<Vec<_>>(), ["trace_context", "access_log"]);
+    assert_eq!(envoy.plugins().collect::<Vec<_>>(), ["trace_context", "sampler", "access_log"]);
     let policies = [
-        (json!({"version": "1.0"}), (2, 0), (2, 0)),
-        (rejected_policy(), (2, 1), (3, 0)),
-        (json!({"version": "1.0", "access_log": {"enabled": "INVALID"}}), (3, 1), (3, 1)),
+        (json!({"version": "1.0"}), [(2, 0), (2, 0), (2, 0)]),
+        (rejected_policy(), [(2, 1), (3, 0), (3, 0)]),
+        (json!({"version": "1.0", "access_log": {"enabled": "INVALID"}}), [(3, 1), (4, 0), (3, 1)]),
+        (json!({"version": "1.0", "sampling": {"window": "INVALID"}}), [(4, 1), (4, 1), (4, 1)]),
     ];
     for plugin in envoy.plugins() {
         envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await.unwrap();
     }
-    for (policy, of_trace_context, of_access_log) in policies {
+    for (policy, verdicts) in policies {
         envoy.swap_policy(&policy).unwrap();
-        for (plugin, (successes, rejections)) in [("trace_context", of_trace_context), ("access_log", of_access_log)] {
+        for (plugin, (successes, rejections)) in envoy.plugins().zip(verdicts) {
             envoy.wait_for_swaps(plugin, successes, rejections, PATIENCE).await.unwrap();
             assert_eq!(envoy.swapped(plugin).await.unwrap(), (successes, rejections), "{plugin}: {policy}");
         }
     }
-    assert!(envoy.swapped("sampler").await.is_err());
-    assert!(envoy.swap_discovery("sampler", "").is_err());
+    assert!(envoy.swapped("nothing").await.is_err());
+    assert!(envoy.swap_discovery("nothing", "").is_err());
 }
 
 #[tokio::test]
 async fn a_plugin_runs_alone_when_a_test_is_about_it_only() {
     let upstream = Upstream::start().await.unwrap();
-    for (plugin, traces, logs) in [("trace_context", true, 0), ("access_log", false, 1)] {
+    for (plugin, traces, logs) in [("trace_context", true, 0), ("sampler", false, 0), ("access_log", false, 1)] {
         let bootstrap = Bootstrap::shipped().unwrap().only(plugin).unwrap().upstream(upstream.address());
         let envoy = bootstrap.start().await.unwrap();
         assert_eq!(envoy.plugins().collect::<Vec<_>>(), [plugin]);
@@ -114,9 +115,9 @@ async fn a_plugin_runs_alone_when_a_test_is_about_it_only() {
         assert_eq!(lines.len(), logs, "{plugin}: {lines:?}");
     }
     let shipped = || Bootstrap::shipped().unwrap();
-    assert!(shipped().only("sampler").is_err());
-    assert!(shipped().module("sampler", Path::new("sampler.wasm")).is_err());
-    assert!(shipped().edit_plugin("sampler", |_| ()).is_err());
+    assert!(shipped().only("nothing").is_err());
+    assert!(shipped().module("nothing", Path::new("nothing.wasm")).is_err());
+    assert!(shipped().edit_plugin("nothing", |_| ()).is_err());
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod host;
 mod kit;
 mod manifests;
 mod reload;
+mod sampling;
 mod spans;
 mod stage;
 mod survival;

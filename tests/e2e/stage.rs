@@ -21,9 +21,10 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// With this section `trace`.
+    /// With this section `trace`, and no sampler.
     pub(crate) async fn trace(section: Value) -> Stage {
-        Stage::set(|shipped| shipped.policy(&json!({"version": "1.0", "trace": section}))).await
+        let policy = json!({"version": "1.0", "trace": section, "sampling": {"enabled": false}});
+        Stage::set(|shipped| shipped.policy(&policy)).await
     }
 
     /// With the shipped configuration, changed as a test needs it.

@@ -549,6 +549,6 @@ async fn a_web_socket_is_logged_at_its_end() {
         "{record}"
     );
     // It was not slow to answer, however long it lasted.
-    expect(&record, "sluicegate.sampled_by", "trace");
+    expect(&record, "sluicegate.sampled_by", "parent");
     assert!(milliseconds(&record, "sluicegate.duration_ms") >= 400.0, "{record}");
 }

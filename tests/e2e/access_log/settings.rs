@@ -29,7 +29,7 @@ async fn production_keeps_what_went_wrong_what_was_slow_and_what_is_sampled() {
     let not_sampled = |path: &str| Request::get(path).header("traceparent", sampled("00"));
     let requests = [
         (not_sampled("/plain"), None),
-        (Request::get("/plain").header("traceparent", sampled("01")), Some("trace")),
+        (Request::get("/plain").header("traceparent", sampled("01")), Some("parent")),
         (not_sampled("/x").header("x-upstream-status", "404"), Some("severity")),
         (not_sampled("/x").header("x-upstream-status", "500"), Some("error")),
         (not_sampled("/x").header("x-upstream-delay", "400ms"), Some("slow")),
