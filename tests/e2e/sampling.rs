@@ -6,13 +6,12 @@ mod volume;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluicegate_tests::client::{Connection, Protocol, Request};
+use sluicegate_tests::client::Request;
+use sluicegate_tests::client::load::Pace;
 use sluicegate_tests::envoy::Envoy;
-use tokio::time::Instant;
 
 /// A request, as the upstream saw it.
 #[derive(Clone, Debug)]
@@ -26,45 +25,28 @@ struct Sent {
     sampled: bool,
 }
 
-const CONNECTIONS: u32 = 8;
-
 /// So many requests a second for so long, each with the path that `path` gives the n-th of them.
 async fn offer(
     to: SocketAddr,
-    rate: u32,
-    how_long: Duration,
+    per_second: u32,
+    lasts: Duration,
     path: impl Fn(u32) -> String + Send + Sync + 'static,
 ) -> Vec<Sent> {
-    let path = Arc::new(path);
-    let began = Instant::now();
-    let mut connections = tokio::task::JoinSet::new();
-    for first in 0..CONNECTIONS {
-        let path = Arc::clone(&path);
-        connections.spawn(async move {
-            let mut connection = Connection::open(to, Protocol::Http1).await.unwrap();
-            let mut sent = Vec::new();
-            let mut number = first;
-            loop {
-                let due = Duration::from_secs(1) * number / rate;
-                if due >= how_long {
-                    return sent;
-                }
-                tokio::time::sleep_until(began + due).await;
-                let (at, path) = (began.elapsed(), path(number));
-                let reply = connection.send(&Request::get(&path)).await.unwrap();
-                let seen = reply.seen().unwrap();
-                let flags = seen.header("traceparent").unwrap().rsplit_once('-').unwrap().1.to_owned();
-                sent.push(Sent {
-                    id: seen.header("x-request-id").unwrap().to_owned(),
-                    path,
-                    at,
-                    sampled: u8::from_str_radix(&flags, 16).unwrap() & 1 == 1,
-                });
-                number += CONNECTIONS;
-            }
-        });
-    }
-    connections.join_all().await.into_iter().flatten().collect()
+    let sent = Pace { connections: 8, per_second, lasts }.run(
+        to,
+        move |n| Request::get(&path(n)),
+        |_, at, reply| {
+            let seen = reply.seen()?;
+            let flags = seen.header("traceparent").unwrap().rsplit_once('-').unwrap().1;
+            Ok(Sent {
+                id: seen.header("x-request-id").unwrap().to_owned(),
+                sampled: u8::from_str_radix(flags, 16).unwrap() & 1 == 1,
+                path: seen.path,
+                at,
+            })
+        },
+    );
+    sent.await.unwrap()
 }
 
 /// The ids of the requests in the log.

@@ -10,6 +10,7 @@ use crate::stage::{SPAN, TRACE};
 const LIST: &str = "env.proxy_call_foreign_function";
 const REMOVE: &str = "env.proxy_remove_header_map_value";
 const DIRECTION: &str = "env.proxy_get_property";
+const ID: &str = DIRECTION;
 
 /// The sampler alone, behind what trace-context leaves of a trace.
 async fn cost(section: Value, state: Option<&str>, headers: &[(&str, &str)]) -> Crossings {
@@ -71,10 +72,10 @@ async fn a_request_takes_four_hostcalls_at_most() {
         ),
         // It may not be written.
         (ignore, None, vec![not_sampled], vec![LIST, HAND_OVER, LIST]),
-        // There is no trace.
-        (json!({}), None, vec![], vec![LIST, HAND_OVER, LIST]),
+        // There is no trace, so the request's id is asked for, and then chance.
+        (json!({}), None, vec![], vec![LIST, ID, HAND_OVER, LIST]),
         (json!({"per": "route", "key": "request_id"}), None, vec![], vec![LIST, HAND_OVER, LIST]),
-        (json!({"per": "handler"}), None, vec![("x-request-id", "r-1")], vec![LIST, HAND_OVER, LIST]),
+        (json!({"per": "handler"}), None, vec![("x-request-id", "r-1")], vec![LIST, ID, HAND_OVER, LIST]),
         (json!({"enabled": false}), None, vec![sampled], vec![]),
     ] {
         let crossings = cost(section.clone(), state, &headers).await;

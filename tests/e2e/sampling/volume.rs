@@ -40,20 +40,28 @@ async fn the_volume_follows_the_target_and_a_critical_path_is_recorded_whole() {
     let measured = Duration::from_secs(12);
     let mut all = Vec::new();
     for rate in [500, 2_000] {
-        let path = |n| if n % 100 == 0 { format!("/payments/{n}") } else { format!("/catalogue/{}", n % 7) };
-        let sent = offer(stage.envoy.address(), rate, settled + measured, path).await;
-        let probability = probability(&stage.envoy).await;
-        let ordinary: Vec<_> =
-            sent.iter().filter(|sent| sent.at >= settled && !sent.path.starts_with("/payments/")).collect();
-        let last = sent.iter().map(|sent| sent.at).max().unwrap();
-        let seconds = (last - settled).as_secs_f64();
-        let (offered, recorded) = (ordinary.len(), ordinary.iter().filter(|sent| sent.sampled).count());
-        let (offered, recorded) = (offered as f64 / seconds, recorded as f64 / seconds);
-        println!("of {offered:.0}/s offered, {recorded:.1}/s are recorded; the target is {TARGET}/s");
-        assert!(offered > 5.0 * TARGET, "this machine offers {offered} requests a second, which says nothing");
-        assert!((recorded / TARGET - 1.0).abs() <= 0.15, "{recorded} of {offered} are recorded a second");
-        assert!((probability * offered / TARGET - 1.0).abs() < 0.25, "the gauge says {probability} of {offered}");
-        all.extend(sent);
+        // Where something else keeps the machine busy, the load is not what this is about.
+        let mut attempts = 1..=3;
+        loop {
+            let path = |n| if n % 100 == 0 { format!("/payments/{n}") } else { format!("/catalogue/{}", n % 7) };
+            let sent = offer(stage.envoy.address(), rate, settled + measured, path).await;
+            let probability = probability(&stage.envoy).await;
+            let ordinary: Vec<_> =
+                sent.iter().filter(|sent| sent.at >= settled && !sent.path.starts_with("/payments/")).collect();
+            let last = sent.iter().map(|sent| sent.at).max().unwrap();
+            let seconds = (last - settled).as_secs_f64();
+            let (offered, recorded) = (ordinary.len(), ordinary.iter().filter(|sent| sent.sampled).count());
+            let (offered, recorded) = (offered as f64 / seconds, recorded as f64 / seconds);
+            all.extend(sent);
+            println!("of {offered:.0}/s offered, {recorded:.1}/s are recorded; the target is {TARGET}/s");
+            if offered < 0.95 * f64::from(rate) {
+                assert!(attempts.next().is_some(), "this machine offers {offered} requests a second, not {rate}");
+                continue;
+            }
+            assert!((recorded / TARGET - 1.0).abs() <= 0.15, "{recorded} of {offered} are recorded a second");
+            assert!((probability * offered / TARGET - 1.0).abs() < 0.25, "the gauge says {probability} of {offered}");
+            break;
+        }
     }
     let is_critical = |path: &str| path.starts_with("/payments/");
     assert!(all.iter().filter(|sent| is_critical(&sent.path)).all(|sent| sent.sampled));
@@ -108,7 +116,7 @@ async fn ten_thousand_paths_stay_within_the_bound_and_memory_stays_flat() {
     const KEYS: f64 = 512.0;
     let policy = json!({
         "version": "1.0",
-        "sampling": {"per": "handler", "max_keys": KEYS as u64, "window": "5s"},
+        "sampling": {"per": "handler", "max_keys": KEYS as u64},
         "access_log": {"enabled": false},
     });
     let stage = Stage::set(|shipped| shipped.policy(&policy).concurrency(2).balanced()).await;

@@ -1,4 +1,4 @@
-//! Many requests over a few connections, as fast as they are answered.
+//! Many requests over a few connections: as fast as they are answered ([`Load`]), or so many a second ([`Pace`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Connection, Protocol, Request};
+use super::{Connection, Protocol, Reply, Request};
 
 /// Errors that a report keeps the text of; the others are only counted.
 const KEPT_ERRORS: usize = 10;
@@ -84,6 +84,63 @@ impl Load {
         }
         total.elapsed = started.elapsed();
         total
+    }
+}
+
+/// So many requests a second, at even distances, over HTTP/1.1. A late answer delays what is due on its connection, which
+/// then follows as fast as it is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Connections at a time, kept open; at least one.
+    pub connections: u32,
+    /// Requests a second, over all of them.
+    pub per_second: u32,
+    /// How long: the last request is due before that.
+    pub lasts: Duration,
+}
+
+impl Pace {
+    /// Runs it. `request` makes the n-th request, from 0; `read` takes from its answer what is wanted of it, and is told
+    /// when it was sent, since the load began. The results of a connection are in order, those of all are not.
+    ///
+    /// # Errors
+    /// When a request has no whole answer, or `read` makes nothing of it.
+    pub async fn run<T, Q, R>(self, to: SocketAddr, request: Q, read: R) -> Result<Vec<T>>
+    where
+        T: Send + 'static,
+        Q: Fn(u32) -> Request + Send + Sync + 'static,
+        R: Fn(u32, Duration, &Reply) -> Result<T> + Send + Sync + 'static,
+    {
+        let began = Instant::now();
+        let work = Arc::new((request, read));
+        let mut connections = tokio::task::JoinSet::new();
+        for first in 0..self.connections {
+            let work = Arc::clone(&work);
+            connections.spawn(async move {
+                let (request, read) = &*work;
+                let mut connection = Connection::open(to, Protocol::Http1).await?;
+                let mut results = Vec::new();
+                let mut n = first;
+                while let Some(due) = self.due(n) {
+                    tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+                    let at = began.elapsed();
+                    results.push(read(n, at, &connection.send(&request(n)).await?)?);
+                    n = n.saturating_add(self.connections);
+                }
+                anyhow::Ok(results)
+            });
+        }
+        let mut all = Vec::new();
+        while let Some(finished) = connections.join_next().await {
+            all.extend(finished??);
+        }
+        Ok(all)
+    }
+
+    /// When the n-th request is due, if the load lasts so long.
+    fn due(self, n: u32) -> Option<Duration> {
+        let due = Duration::from_secs(n.into()).checked_div(self.per_second)?;
+        (due < self.lasts).then_some(due)
     }
 }
 

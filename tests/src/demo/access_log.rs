@@ -85,11 +85,11 @@ async fn leaves_out(stage: &Stage, page: &mut Page) -> Result<()> {
 }
 
 /// What a line says under this name; null where it says nothing.
-fn field<'l>(line: &'l Value, name: &str) -> &'l Value {
+pub(super) fn field<'l>(line: &'l Value, name: &str) -> &'l Value {
     line.get(name).unwrap_or(&Value::Null)
 }
 
-fn attribute<'l>(line: &'l Value, name: &str) -> &'l Value {
+pub(super) fn attribute<'l>(line: &'l Value, name: &str) -> &'l Value {
     field(field(line, "attributes"), name)
 }
 

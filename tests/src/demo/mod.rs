@@ -6,6 +6,7 @@ mod access_log;
 mod counters;
 mod page;
 mod policy;
+mod sampling;
 mod stage;
 mod stay;
 mod trace_context;
@@ -22,7 +23,8 @@ use stage::Stage;
 pub(crate) use stay::stay;
 
 /// Everything there is to show, in order.
-const PARTS: [&[Part]; 4] = [&trace_context::PARTS, &access_log::PARTS, &policy::PARTS, &counters::PARTS];
+const PARTS: [&[Part]; 5] =
+    [&trace_context::PARTS, &access_log::PARTS, &sampling::PARTS, &policy::PARTS, &counters::PARTS];
 
 /// One behaviour.
 struct Part {

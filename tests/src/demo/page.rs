@@ -102,6 +102,17 @@ impl Page {
         say!("   {} {line}", styled("│", Style::new().dimmed()));
     }
 
+    /// What the columns of a table are. The rows that follow are padded by whoever shows them.
+    pub(crate) fn columns(&mut self, names: impl Display) {
+        say!();
+        say!("   {}", styled(names, Style::new().dimmed()));
+    }
+
+    /// A line of a table.
+    pub(crate) fn row(&mut self, cells: impl Display) {
+        say!("   {cells}");
+    }
+
     /// Something that should hold.
     pub(crate) fn check(&mut self, holds: bool, claim: impl Display) {
         if holds {

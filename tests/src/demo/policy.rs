@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Part;
 use super::page::Page;
-use super::stage::{PATIENCE, Stage, Verdict, with};
+use super::stage::{CONNECTIONS, PATIENCE, Stage, Verdict, with};
 use super::trace_context::{SPAN, TRACE, Traceparent, traceparent};
 
 pub(super) const PARTS: [Part; 2] = [
@@ -25,16 +25,14 @@ pub(super) const PARTS: [Part; 2] = [
     },
 ];
 
-/// Connections that send while the policy changes; several for each worker.
-const CONNECTIONS: usize = 8;
 /// Far more than a change takes; a policy that needs longer is stuck.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 async fn changes(stage: &Stage, page: &mut Page) -> Result<()> {
-    let changed = json!({"mode": "participate", "inject": ["w3c", "b3", "xray", "google"]});
+    let fields = json!({"trace": {"mode": "participate", "inject": ["w3c", "b3", "xray", "google"]}});
     let traceparent = traceparent(TRACE, SPAN);
     let sent = [("traceparent", traceparent.as_str())];
-    show_policy(page, &changed);
+    show_policy(page, &fields);
 
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -43,7 +41,7 @@ async fn changes(stage: &Stage, page: &mut Page) -> Result<()> {
         connections.spawn(send_until(connection, request, |reply| Ok(reply.seen()?.header("b3").is_some())));
     }
     let handed_over = Instant::now();
-    let verdict = stage.swap_policy(&trace_section(stage, &changed)?).await?;
+    let verdict = stage.swap_policy(&changed(stage, &fields)?).await?;
     ensure!(matches!(verdict, Verdict::InForce), "the new policy was rejected");
     let mut last = Duration::ZERO;
     let (mut requests, mut failed): (u64, u64) = (0, 0);
@@ -99,9 +97,9 @@ async fn send_until(mut connection: Connection, request: Request, shows: fn(&Rep
 }
 
 async fn rejects(stage: &Stage, page: &mut Page) -> Result<()> {
-    let wrong = json!({"mode": "particpate", "inject": ["w3c", "zipkin"], "trust_incoming": false});
+    let wrong = json!({"trace": {"mode": "particpate", "inject": ["w3c", "zipkin"], "trust_incoming": false}});
     show_policy(page, &wrong);
-    let verdict = stage.swap_policy(&trace_section(stage, &wrong)?).await?;
+    let verdict = stage.swap_policy(&changed(stage, &wrong)?).await?;
     let lines = match &verdict {
         Verdict::Rejected(lines) => lines.as_slice(),
         Verdict::InForce => &[],
@@ -117,19 +115,26 @@ async fn rejects(stage: &Stage, page: &mut Page) -> Result<()> {
     Ok(())
 }
 
-/// The shipped policy with these fields of its section `trace` changed.
-pub(super) fn trace_section(stage: &Stage, fields: &Value) -> Result<Value> {
+/// The shipped policy with these fields of these sections changed.
+pub(super) fn changed(stage: &Stage, sections: &Value) -> Result<Value> {
     let mut policy = stage.shipped.clone();
-    let section = policy.get_mut("trace").and_then(Value::as_object_mut).context("the policy has no section trace")?;
-    section.extend(fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, fields) in members(sections) {
+        let section = policy.get_mut(name).and_then(Value::as_object_mut);
+        let section = section.with_context(|| format!("the policy has no section {name}"))?;
+        section.extend(members(fields).map(|(name, value)| (name.clone(), value.clone())));
+    }
     Ok(policy)
 }
 
-pub(super) fn show_policy(page: &mut Page, fields: &Value) {
-    let names: Vec<_> = fields.as_object().into_iter().flatten().collect();
-    let named: Vec<_> = names.iter().map(|(name, _)| format!("trace.{name}:")).collect();
-    let facts: Vec<_> = named.iter().map(String::as_str).zip(names.iter().map(|(_, value)| value)).collect();
-    page.facts("given", &facts);
+pub(super) fn show_policy(page: &mut Page, sections: &Value) {
+    let fields = members(sections)
+        .flat_map(|(section, fields)| members(fields).map(move |(name, value)| (format!("{section}.{name}:"), value)));
+    let fields: Vec<_> = fields.collect();
+    page.facts("given", &fields.iter().map(|(name, value)| (name.as_str(), value)).collect::<Vec<_>>());
+}
+
+fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    object.as_object().into_iter().flatten()
 }
 
 /// With as many digits as mean something.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use sluicegate_tests::client::{Protocol, Reply, Request};
+use sluicegate_tests::client::{Connection, Protocol, Reply, Request};
 use sluicegate_tests::envoy::{Bootstrap, Envoy};
 use sluicegate_tests::seen::Seen;
 use sluicegate_tests::shipped;
@@ -14,6 +14,9 @@ use sluicegate_tests::upstream::Upstream;
 /// Long enough for anything that happens at all, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
+
+/// Connections at a time where every worker is to have some: Envoy balances them.
+pub(crate) const CONNECTIONS: u32 = 8;
 
 /// A header: name and value.
 pub(crate) type Header<'a> = (&'a str, &'a str);
@@ -84,6 +87,29 @@ impl Stage {
         };
         self.last.replace((policy.clone(), verdict.clone()));
         Ok(verdict)
+    }
+
+    /// Hands Envoy a policy and waits until every worker goes by it, as `shows` finds in what the service saw of `probe`.
+    pub(crate) async fn put_in_force(
+        &self,
+        policy: &Value,
+        probe: &Request,
+        shows: fn(&Seen) -> Result<bool>,
+    ) -> Result<()> {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Connection::open(self.envoy.address(), Protocol::Http1).await?);
+        }
+        let verdict = self.swap_policy(policy).await?;
+        ensure!(matches!(verdict, Verdict::InForce), "the new policy was rejected");
+        let started = Instant::now();
+        for connection in &mut connections {
+            while !shows(&connection.send(probe).await?.seen()?)? {
+                ensure!(started.elapsed() < PATIENCE, "the new policy was not in force after {PATIENCE:?}");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
     }
 
     /// For each plugin, how many configurations came into force so far, and how many were rejected.

@@ -8,7 +8,7 @@ use sluicegate_tests::seen::Seen;
 
 use super::Part;
 use super::page::Page;
-use super::policy::{show_policy, trace_section};
+use super::policy::{changed, show_policy};
 use super::stage::{Header, PATIENCE, Stage, Verdict};
 
 /// The example ids of W3C Trace Context, and others.
@@ -55,6 +55,8 @@ async fn begins(stage: &Stage, page: &mut Page) -> Result<()> {
     page.exchange(&[], &seen);
     let context = Traceparent::of(&seen)?;
     page.check(context.flags == "03", "a valid traceparent, its trace sampled and marked as random");
+    let all = seen.all("tracestate") == ["ot=th:0"];
+    page.check(all, "tracestate says that no trace was left out (th:0), as OpenTelemetry has it");
     let id = seen.header("x-request-id").context("no request id")?;
     page.check(reply.header("x-request-id") == Some(id), format_args!("the answer carries the same id: {id}"));
     Ok(())
@@ -75,7 +77,7 @@ async fn repairs(stage: &Stage, page: &mut Page) -> Result<()> {
     let sent = [("traceparent", upper_case.as_str()), ("tracestate", "vendor=a1")];
     let (_, seen) = stage.get("/hello", &sent).await?;
     page.exchange(&sent, &seen);
-    page.check(began_anew(&seen)?, "a valid traceparent of a new trace; the tracestate went with its traceparent");
+    page.check(began_anew(&seen)?, "a valid traceparent of a new trace; their tracestate went with their traceparent");
 
     let valid = traceparent(TRACE, SPAN);
     let others: [&[Header<'_>]; 5] = [
@@ -95,7 +97,9 @@ async fn repairs(stage: &Stage, page: &mut Page) -> Result<()> {
 }
 
 fn began_anew(seen: &Seen) -> Result<bool> {
-    Ok(Traceparent::of(seen)?.trace != TRACE && seen.header("tracestate").is_none())
+    // Of our own it may have a tracestate: OpenTelemetry's member, by which the sampling says how probable it was.
+    let ours = seen.all("tracestate").iter().all(|value| value.starts_with("ot=") && !value.contains(','));
+    Ok(Traceparent::of(seen)?.trace != TRACE && ours)
 }
 
 async fn joins(stage: &Stage, page: &mut Page) -> Result<()> {
@@ -142,9 +146,9 @@ async fn distrusts(stage: &Stage, page: &mut Page) -> Result<()> {
         ("baggage", "tenant.id=evil,session=1"),
         ("x-tenant-id", "acme & co"),
     ];
-    let tenants = json!({"baggage": {"from_headers": {"tenant.id": "x-tenant-id"}}});
+    let tenants = json!({"trace": {"baggage": {"from_headers": {"tenant.id": "x-tenant-id"}}}});
     show_policy(page, &tenants);
-    let verdict = stage.swap_policy(&trace_section(stage, &tenants)?).await?;
+    let verdict = stage.swap_policy(&changed(stage, &tenants)?).await?;
     ensure!(matches!(verdict, Verdict::InForce), "the policy with baggage was rejected");
     let handed_over = Instant::now();
     let seen = loop {
@@ -173,6 +177,12 @@ pub(super) struct Traceparent<'a> {
     pub(super) trace: &'a str,
     pub(super) span: &'a str,
     pub(super) flags: &'a str,
+}
+
+impl Traceparent<'_> {
+    pub(super) fn is_sampled(&self) -> bool {
+        u8::from_str_radix(self.flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
 }
 
 impl<'a> Traceparent<'a> {
