@@ -26,7 +26,7 @@ fn told(section: &str, request: &[(&str, &[u8])], response: &[(&str, &[u8])], en
     proxy.set("request\0protocol", "HTTP/1.1");
     proxy.set("source\0address", "203.0.113.7:4711");
     proxy.set("xds\0route_name", end.route.clone());
-    proxy.set("sluicegate_parent_span", "b7ad6b7169203331");
+    proxy.set("sluicegate_trace", "b7ad6b7169203331");
     running.exchange(request, response);
     let line = line(proxy).expect("it is kept");
     proxy.advance(Duration::from_secs(60));

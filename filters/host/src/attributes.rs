@@ -15,10 +15,15 @@ use std::fmt::Write;
 pub enum Attribute {
     /// One of the proxy's, the parts of its name joined by a dot: `response.code`.
     Proxy(&'static str),
+    /// The same, of one without which nobody wants the others: where it is absent, all of the list are. It needs no guard,
+    /// which costs as much as the value.
+    Needed(&'static str),
     /// What a plugin of this product, or this one, left in the exchange's filter state.
     FilterState(&'static str),
     /// A header of the request, by its name in lower case, its values joined by commas.
     RequestHeader(Cow<'static, str>),
+    /// Whether the request has a header of this name, were it empty: [`TakeAttributes::flag`].
+    HasRequestHeader(Cow<'static, str>),
 }
 
 /// Attributes that are read together; see [`crate::Vm::attribute_list`]. It ends with the root context that made it.
@@ -36,30 +41,37 @@ impl AttributeList {
 
     pub(crate) fn read(&self, host: &dyn Host) -> AttributeValues {
         let together = |expression: &Vec<u8>| host.call_foreign("expr_evaluate", expression).ok();
-        match self.expression.as_ref().and_then(together) {
-            Some(list) => AttributeValues(HeaderMap::from_serialized(list)),
-            None => AttributeValues(self.one_by_one(host)),
+        let is_needed = |attribute: &Attribute| matches!(attribute, Attribute::Needed(_));
+        match (&self.expression, self.expression.as_ref().and_then(together)) {
+            (_, Some(list)) => AttributeValues(HeaderMap::from_serialized(list)),
+            (Some(_), None) if self.attributes.iter().any(is_needed) => AttributeValues(HeaderMap::default()),
+            _ => AttributeValues(self.one_by_one(host)),
         }
     }
 
     fn one_by_one(&self, host: &dyn Host) -> HeaderMap {
         let value = |attribute: &Attribute| -> Result<Option<Vec<u8>>, HostError> {
             match attribute {
-                Attribute::Proxy(name) => host.property(&name.replace('.', "\0")),
+                Attribute::Proxy(name) | Attribute::Needed(name) => host.property(&name.replace('.', "\0")),
                 Attribute::FilterState(name) => host.property(name),
-                Attribute::RequestHeader(name) => host.property(&format!("request\0headers\0{name}")),
+                Attribute::RequestHeader(name) => host.property(&header_property(name)),
+                Attribute::HasRequestHeader(name) => {
+                    host.property(&header_property(name)).map(|value| Some(vec![u8::from(value.is_some())]))
+                }
             }
         };
-        let mut list = Vec::with_capacity(self.attributes.len());
-        for attribute in self.attributes.iter() {
-            let value = value(attribute).ok().flatten();
-            if let Attribute::RequestHeader(_) = attribute {
-                list.push((vec![u8::from(value.is_some())], []));
-            }
-            list.push((value.unwrap_or_default(), []));
-        }
-        HeaderMap::from_pairs(&list)
+        let pairs: Vec<_> = self
+            .attributes
+            .iter()
+            .map(|attribute| (value(attribute).ok().flatten().unwrap_or_default(), Vec::new()))
+            .collect();
+        HeaderMap::from_pairs(&pairs)
     }
+}
+
+/// The property that a header of the request is.
+pub(crate) fn header_property(name: &str) -> String {
+    format!("request\0headers\0{name}")
 }
 
 fn expression(attributes: &[Attribute]) -> String {
@@ -69,16 +81,15 @@ fn expression(attributes: &[Attribute]) -> String {
         // A String takes all that is written.
         _ = match attribute {
             Attribute::Proxy(name) => write!(expression, "{separator}has({name}) ? {name} : ''"),
+            Attribute::Needed(name) => write!(expression, "{separator}{name}"),
             Attribute::FilterState(name) => {
                 write!(expression, "{separator}'wasm.{name}' in filter_state ? filter_state['wasm.{name}'] : ''")
             }
-            // One that is empty is there all the same. A name is a token (RFC 9110 §5.1) or begins with a colon: no quote
-            // of this kind and no backslash.
-            Attribute::RequestHeader(name) => write!(
-                expression,
-                "{separator}\"{name}\" in request.headers, \
-                 \"{name}\" in request.headers ? request.headers[\"{name}\"] : ''"
-            ),
+            // A name is a token (RFC 9110 §5.1) or begins with a colon: no quote of this kind and no backslash.
+            Attribute::RequestHeader(name) => {
+                write!(expression, "{separator}\"{name}\" in request.headers ? request.headers[\"{name}\"] : ''")
+            }
+            Attribute::HasRequestHeader(name) => write!(expression, "{separator}\"{name}\" in request.headers"),
         };
     }
     expression.push(']');
@@ -100,10 +111,9 @@ impl AttributeValues {
 pub struct TakeAttributes<'v>(crate::headers::Iter<'v>);
 
 impl<'v> TakeAttributes<'v> {
-    /// The next value, of a header of the request; `None` where it is absent, but not where it is empty.
-    pub fn header(&mut self) -> Option<&'v [u8]> {
-        let is_there = self.0.next().is_some_and(|(flag, _)| flag == [1]);
-        self.0.next().map(|(value, _)| value).filter(|_| is_there)
+    /// The next value as yes or no.
+    pub fn flag(&mut self) -> bool {
+        self.bytes() == Some(&[1])
     }
 
     /// The next value as bytes; `None` where it is absent or empty.
@@ -140,10 +150,11 @@ mod tests {
             "[has(response.code_details) ? response.code_details : '', \
              'wasm.left' in filter_state ? filter_state['wasm.left'] : '']"
         );
+        let answer = [Attribute::Needed("response.code"), Attribute::Proxy("response.grpc_status")];
+        assert_eq!(expression(&answer), "[response.code, has(response.grpc_status) ? response.grpc_status : '']");
         assert_eq!(
-            expression(&[header(":path"), header("it's")]),
-            "[\":path\" in request.headers, \":path\" in request.headers ? request.headers[\":path\"] : '', \
-             \"it's\" in request.headers, \"it's\" in request.headers ? request.headers[\"it's\"] : '']"
+            expression(&[header("it's"), Attribute::HasRequestHeader(":path".into())]),
+            "[\"it's\" in request.headers ? request.headers[\"it's\"] : '', \":path\" in request.headers]"
         );
     }
 
@@ -151,12 +162,12 @@ mod tests {
     fn a_header_that_is_empty_is_there() {
         let proxy = Double::new();
         proxy.put_headers(crate::MapKind::RequestHeaders, &[("a", "1"), ("empty", "")]);
-        proxy.set("response\0code", *b"x");
-        let list = [header("empty"), header("absent"), LIST[0].clone(), header("a")].to_vec();
+        let has = |name: &'static str| Attribute::HasRequestHeader(name.into());
+        let list = [has("empty"), header("empty"), has("absent"), header("a"), has("a")].to_vec();
         let values = AttributeList::compile(proxy, list.into()).read(proxy);
         let mut values = values.take();
-        let taken = (values.header(), values.header(), values.bytes(), values.header(), values.header());
-        assert_eq!(taken, (Some(&b""[..]), None, Some(&b"x"[..]), Some(&b"1"[..]), None));
+        let taken = (values.flag(), values.bytes(), values.flag(), values.bytes(), values.flag(), values.flag());
+        assert_eq!(taken, (true, None, false, Some(&b"1"[..]), true, false));
     }
 
     #[test]

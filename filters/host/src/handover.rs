@@ -124,6 +124,9 @@ impl SamplingFacts {
     /// where it has to write both headers.
     pub fn may_turn(document: &Document<'_>) -> bool {
         let sampling = document.neighbour("sampling");
+        if sampling.boolean("enabled") == Some(false) {
+            return false;
+        }
         sampling.string("parent") == Some("ignore")
             || sampling.subsection("force").is_given()
             || document.neighbour("trace").boolean("sampled_default") == Some(false)
@@ -289,6 +292,7 @@ mod tests {
             (r#"{"version": "1.0", "sampling": {"parent": "ignore"}}"#, true),
             (r#"{"version": "1.0", "sampling": {"force": {"secret": "0123456789abcdef"}}}"#, true),
             (r#"{"version": "1.0", "trace": {"sampled_default": false}}"#, true),
+            (r#"{"version": "1.0", "sampling": {"enabled": false, "parent": "ignore"}}"#, false),
         ] {
             let document = Document::parse(policy.as_bytes(), &|_| None).unwrap();
             assert_eq!(SamplingFacts::may_turn(&document), expected, "{policy}");

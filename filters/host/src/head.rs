@@ -1,5 +1,6 @@
 //! A request's head, as a filter reads it that wants a few headers of many.
 
+use crate::attributes::header_property;
 use crate::exchange::is_grpc;
 use crate::{
     Attribute, AttributeList, AttributeValues, Exchange, Host, TRACE_HANDED_OVER, TakeAttributes, TraceFacts,
@@ -15,14 +16,17 @@ use std::collections::BTreeSet;
 /// module has read all headers, it is taken from there.
 #[derive(Clone, Debug)]
 pub struct HeadList {
+    route_name: bool,
     /// In order, each once.
     names: Vec<Box<str>>,
-    route_name: bool,
     attributes: AttributeList,
 }
 
 const ROUTE_NAME: &str = "xds.route_name";
 const CONTENT_TYPE: &str = "content-type";
+
+/// Headers of which an empty one is as good as none: they need no look at whether they are there.
+const ALWAYS: [&str; 3] = [Traceparent::HEADER, Tracestate::HEADER, CONTENT_TYPE];
 
 impl HeadList {
     pub(crate) fn compile<N: AsRef<str>>(
@@ -30,15 +34,17 @@ impl HeadList {
         headers: impl IntoIterator<Item = N>,
         route_name: bool,
     ) -> HeadList {
-        let always = [Traceparent::HEADER, Tracestate::HEADER, CONTENT_TYPE];
-        let mut names: BTreeSet<Box<str>> = always.into_iter().map(Box::from).collect();
-        names.extend(headers.into_iter().map(|name| Box::from(name.as_ref())));
+        let names: BTreeSet<Box<str>> = headers.into_iter().map(|name| Box::from(name.as_ref())).collect();
         let mut attributes = vec![TRACE_HANDED_OVER];
+        attributes.extend(ALWAYS.map(|name| Attribute::RequestHeader(name.into())));
         attributes.extend(route_name.then_some(Attribute::Proxy(ROUTE_NAME)));
-        attributes.extend(names.iter().map(|name| Attribute::RequestHeader(Cow::Owned(name.to_string()))));
+        for name in &names {
+            let name = || Cow::Owned(name.to_string());
+            attributes.extend([Attribute::HasRequestHeader(name()), Attribute::RequestHeader(name())]);
+        }
         HeadList {
-            names: names.into_iter().collect(),
             route_name,
+            names: names.into_iter().collect(),
             attributes: AttributeList::compile(host, Cow::Owned(attributes)),
         }
     }
@@ -46,7 +52,7 @@ impl HeadList {
     pub(crate) fn read<'e>(&'e self, exchange: &'e Exchange) -> Head<'e> {
         Head(match exchange.request_headers().are_read() {
             true => Source::Shared(exchange),
-            false => Source::Own(self, exchange.attributes(&self.attributes)),
+            false => Source::Own(self, exchange.attributes(&self.attributes), exchange),
         })
     }
 }
@@ -57,8 +63,40 @@ pub struct Head<'e>(Source<'e>);
 enum Source<'e> {
     /// Another filter of this module has read it.
     Shared(&'e Exchange),
-    /// Read for one filter alone: what was handed over, the route's name if it is wanted, the headers.
-    Own(&'e HeadList, AttributeValues),
+    /// Read for one filter alone.
+    Own(&'e HeadList, AttributeValues, &'e Exchange),
+}
+
+/// The values of a list, apart.
+struct Parts<'v> {
+    trace: Option<&'v [u8]>,
+    always: [Option<&'v [u8]>; ALWAYS.len()],
+    route_name: Option<&'v [u8]>,
+    headers: TakeAttributes<'v>,
+}
+
+impl HeadList {
+    fn take<'v>(&self, values: &'v AttributeValues) -> Parts<'v> {
+        let mut values = values.take();
+        Parts {
+            trace: values.bytes(),
+            always: ALWAYS.map(|_| values.bytes()),
+            route_name: if self.route_name { values.bytes() } else { None },
+            headers: values,
+        }
+    }
+
+    /// `None` for a header that is not in the list.
+    fn header<'v>(&self, name: &str, values: &'v AttributeValues) -> Option<Option<&'v [u8]>> {
+        let Parts { always, mut headers, .. } = self.take(values);
+        let mut each = self.names.iter().map(|known| {
+            let (is_there, value) = (headers.flag(), headers.bytes());
+            (known, is_there.then(|| value.unwrap_or_default()))
+        });
+        // One that is asked for by name may be one of those that are always there, and then may be empty.
+        let named = each.find(|(known, _)| ***known == *name).map(|(_, value)| value);
+        named.or_else(|| ALWAYS.into_iter().zip(always).find(|(known, _)| *known == name).map(|(_, value)| value))
+    }
 }
 
 impl Head<'_> {
@@ -66,8 +104,9 @@ impl Head<'_> {
     pub fn trace(&self) -> Option<TraceFacts> {
         match &self.0 {
             Source::Shared(exchange) => exchange.facts.trace.clone(),
-            Source::Own(_, values) => {
-                TraceFacts::handed_over(self.header(Traceparent::HEADER).as_deref(), values.take().bytes())
+            Source::Own(list, values, _) => {
+                let Parts { trace, always: [traceparent, ..], .. } = list.take(values);
+                TraceFacts::handed_over(traceparent, trace)
             }
         }
     }
@@ -76,7 +115,7 @@ impl Head<'_> {
     pub fn route_name(&self) -> Option<Vec<u8>> {
         match &self.0 {
             Source::Shared(exchange) => exchange.property(&ROUTE_NAME.replace('.', "\0")),
-            Source::Own(list, values) => list.split(values).0.map(<[u8]>::to_vec),
+            Source::Own(list, values, _) => list.take(values).route_name.map(<[u8]>::to_vec),
         }
     }
 
@@ -89,26 +128,15 @@ impl Head<'_> {
     }
 }
 
-impl HeadList {
-    /// The route's name, and then the headers.
-    fn split<'v>(&self, values: &'v AttributeValues) -> (Option<&'v [u8]>, TakeAttributes<'v>) {
-        let mut values = values.take();
-        _ = values.bytes();
-        let route_name = if self.route_name { values.bytes() } else { None };
-        (route_name, values)
-    }
-}
-
-/// A header that is not in the list counts as absent where the head was read for one filter alone.
+/// A header that is not in the list costs a hostcall where the head was read for one filter alone.
 impl RequestView for Head<'_> {
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match &self.0 {
             Source::Shared(exchange) => exchange.header(name),
-            Source::Own(list, values) => {
-                let (_, mut headers) = list.split(values);
-                let mut each = list.names.iter().map(|known| (known, headers.header()));
-                each.find(|(known, _)| ***known == *name)?.1.map(Cow::Borrowed)
-            }
+            Source::Own(list, values, exchange) => match list.header(name, values) {
+                Some(value) => value.map(Cow::Borrowed),
+                None => exchange.property(&header_property(name)).map(Cow::Owned),
+            },
         }
     }
 }
@@ -139,7 +167,8 @@ mod tests {
             let header = |name| head.header(name).map(|value| String::from_utf8_lossy(&value).into_owned());
             let headers = ["x-tier", "x-empty", "x-none"].map(header);
             let route = head.route_name().map(|name| String::from_utf8_lossy(&name).into_owned());
-            let told = format!("{headers:?} {route:?} {}", head.is_grpc());
+            let other = head.header("x-other").map(|value| String::from_utf8_lossy(&value).into_owned());
+            let told = format!("{headers:?} {other:?} {route:?} {}", head.is_grpc());
             exchange.request_headers_mut().set("x-told", told);
             Flow::Continue
         }
@@ -153,8 +182,14 @@ mod tests {
             let outcome = proxy.start::<Teller<ALONE>>("").unwrap().request(headers);
             String::from_utf8(outcome.upstream.get("x-told").unwrap().to_vec()).unwrap()
         }
-        let headers = [("content-type", "application/grpc"), ("x-tier", "gold"), ("x-empty", ""), ("x-tier", "silver")];
-        let expected = r#"[Some("gold,silver"), Some(""), None] Some("cart") true"#;
+        let headers = [
+            ("content-type", "application/grpc"),
+            ("x-tier", "gold"),
+            ("x-empty", ""),
+            ("x-tier", "silver"),
+            ("x-other", "o"),
+        ];
+        let expected = r#"[Some("gold,silver"), Some(""), None] Some("o") Some("cart") true"#;
         assert_eq!(told::<true>(&headers), expected);
         assert_eq!(told::<false>(&headers), expected);
         assert!(told::<true>(&headers[1..]).ends_with("false"));

@@ -177,7 +177,7 @@ fn alone_it_decides_as_beside_trace_context() {
         (r#""parent": "ignore", "rules": [{"never": true}]"#, Some("own"), "00", "a=b"),
         (r#""parent": "ignore", "rules": [{"never": true}]"#, None, "01", "a=b"),
         (r#""rules": [{"never": true}]"#, Some("own undecided"), "00", "a=b"),
-        (r#""rules": [{"never": true}]"#, Some("forwarded undecided"), "01", "a=b"),
+        (r#""rules": [{"never": true}]"#, Some("forwarded undecided"), "00", "a=b"),
     ] {
         let (_, mut running) = alone(section, state);
         let outcome = running.request(&headers);

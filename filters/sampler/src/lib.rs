@@ -32,7 +32,7 @@ use force::{Budget, Demand};
 use load::{Class, Counted, Formula, Load};
 use ot::{Change, Ot};
 use policy::{Per, Rule, SamplingPolicy, Target};
-use randomness::{Draw, Sources};
+use randomness::{Draw, Key, Sources};
 use sluicegate_host::{
     AnswerFacts, Attribute, AttributeList, Callbacks, Exchange, Filter, Flow, GrpcStatus, Head, HeadList, Origin,
     Rejected, RequestId, SamplingFacts, TraceFacts, Traceparent, Tracestate, Vm,
@@ -62,7 +62,7 @@ pub struct Sampler {
     counters: Counters,
 }
 
-const ANSWER: [Attribute; 2] = [Attribute::Proxy("response.code"), Attribute::Proxy("response.grpc_status")];
+const ANSWER: [Attribute; 2] = [Attribute::Needed("response.code"), Attribute::Proxy("response.grpc_status")];
 
 /// What the sampler keeps of a request until it is over.
 struct Pending {
@@ -188,7 +188,9 @@ fn head_list(policy: &SamplingPolicy, rules: &Rules<(Rule, Option<Class>)>, vm: 
     };
     let has_handlers = targets().any(|target| target.per == Per::Handler);
     let mut names: Vec<&str> = rules.header_names().chain(policy.carriers.header_names()).collect();
-    names.push(&policy.request_id_header);
+    if policy.key == Key::RequestId {
+        names.push(&policy.request_id_header);
+    }
     names.extend(policy.force.as_ref().map(|force| force.header.as_str()));
     if has_handlers {
         names.extend([":method", ":path"]);
@@ -252,7 +254,10 @@ impl Sampler {
         let ot = Ot::read(&tracestate);
         let parent = trace.filter(|trace| trace.decided);
         let request_id = || RequestId::handed_over(head, &self.policy.request_id_header);
-        let request_id = exchange.facts.request_id.clone().or_else(request_id);
+        let request_id = || exchange.facts.request_id.clone().or_else(request_id);
+        // To look for it may cost a hostcall.
+        let is_wanted = self.policy.key == Key::RequestId || trace.is_none();
+        let request_id = is_wanted.then(request_id).flatten();
         let sources =
             Sources { trace: trace.map(|trace| trace.trace_id), rv: ot.randomness(), request: request_id.as_ref() };
         decide(&Request {
@@ -291,11 +296,12 @@ impl Sampler {
     }
 }
 
-/// Whether the context that goes on is ours to write: one that this hop made or changes, and of which upstream sees a
-/// `traceparent`.
+/// Whether the context that goes on is ours to write: one that this hop made or changes, were it only by the flag that the
+/// caller left open, and of which upstream sees a `traceparent`.
 fn is_writable(trace: &TraceFacts, head: &Head<'_>) -> bool {
     let carried = || head.header(Traceparent::HEADER).as_deref().and_then(Traceparent::parse);
-    trace.own_span && trace.origin != Origin::Proxy && carried().is_some_and(|theirs| theirs.trace_id == trace.trace_id)
+    let is_ours = trace.own_span || !trace.decided;
+    is_ours && trace.origin != Origin::Proxy && carried().is_some_and(|theirs| theirs.trace_id == trace.trace_id)
 }
 
 /// Whether the headers tell other plugins the decision: that a request is not recorded they do in the flag. And why one is,
