@@ -40,8 +40,8 @@ impl Filter for Probe {
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
-        exchange.facts.request_id = exchange.request_headers().get("x-request-id").and_then(RequestId::parse);
-        let asked = exchange.request_headers().get("x-probe").unwrap_or_default().to_vec();
+        exchange.facts.request_id = RequestId::handed_over(exchange, "x-request-id");
+        let asked = exchange.request_headers().get("x-probe").unwrap_or_default().into_owned();
         let answer = match asked.as_slice() {
             b"reply" => return exchange.reply(&busy()),
             b"direction" => exchange.direction().as_str().to_owned(),
@@ -57,7 +57,7 @@ impl Filter for Probe {
             b"source" => format!("{:?}", exchange.text_property("source\0address")),
             b"property" => {
                 let path = exchange.request_headers().get("x-probe-path").unwrap_or_default();
-                let path = String::from_utf8_lossy(path).replace('/', "\0");
+                let path = String::from_utf8_lossy(&path).replace('/', "\0");
                 format!("{:?}", exchange.property(&path))
             }
             b"reroute" => {
