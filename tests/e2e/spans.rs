@@ -199,6 +199,22 @@ async fn what_is_not_sampled_has_no_span() {
 }
 
 #[tokio::test]
+async fn what_a_sampler_records_has_a_span_whatever_its_caller_said() {
+    let collector = Collector::start().await.unwrap();
+    let upstream = Upstream::start().await.unwrap();
+    let mut policy = policy("checkout", json!({}));
+    policy["sampling"] = json!({"parent": "ignore", "rules": [{"match": {"path": {"exact": "/never"}}, "never": true}]});
+    let envoy = proxy(INBOUND, &collector, &policy).concurrency(1).upstream(upstream.address()).start().await.unwrap();
+    for (path, flags, decision) in [("/never", "01", "00"), ("/", "00", "01")] {
+        let request = Request::get(path).header("traceparent", format!("00-{TRACE}-{SPAN}-{flags}"));
+        let seen = request.send(envoy.address(), Protocol::Http1).await.unwrap().seen().unwrap();
+        assert_eq!(traceparent(&seen)[2], decision);
+    }
+    let span = only_span(&collector).await;
+    assert_eq!((span.trace_id.as_str(), span.trace_state.as_str()), (TRACE, "ot=th:0"));
+}
+
+#[tokio::test]
 async fn an_untrusted_caller_is_linked_to_a_trace_of_our_own() {
     let mesh = Mesh::start(GATEWAY, json!({"trust_incoming": false})).await;
     let request = Request::get("/").header("traceparent", format!("00-{TRACE}-{SPAN}-01"));

@@ -631,7 +631,7 @@ fn the_header_with_the_secret_of_the_sampler_is_never_logged() {
         );
         Double::new().start::<AccessLog>(&policy).err().map(|lines| lines.join("\n"))
     };
-    for source in [r#""request_header": "x-Debug""#, r#""property": "request.headers.x-debug""#] {
+    for source in [r#""request_header": "x-Debug""#, r#""property": "request.headers.X-debuG""#] {
         let refusal = attempt("X-Debug", source).unwrap();
         assert!(refusal.contains("found the header of `sampling.force`, which holds a secret"), "{refusal}");
         assert_eq!(attempt("x-other", source), None);

@@ -80,7 +80,9 @@ pub(crate) fn read(section: &Section<'_>, redactor: &Redactor, force_header: Opt
     for item in section.items_up_to("attributes", MAX_CUSTOM) {
         let Some(attribute) = read_one(&item, redactor) else { continue };
         // The sampler takes it away, but only where it is active.
-        if force_header.is_some_and(|header| attribute.source.request_header() == Some(header)) {
+        // The proxy looks properties up in any case.
+        let is_force = |name: &str| force_header.is_some_and(|header| header.eq_ignore_ascii_case(name));
+        if attribute.source.request_header().is_some_and(is_force) {
             let field = if matches!(attribute.source, Source::Property(_)) { "property" } else { "request_header" };
             item.reject_as(field, "the header of `sampling.force`, which holds a secret", "another header");
         }
@@ -159,7 +161,7 @@ fn fetch_one<'a>(attribute: &'a CustomAttribute, exchange: &'a Exchange, redacto
 }
 
 impl Source {
-    /// The header of the request that it is, in lower case.
+    /// The header of the request that it is, in any case.
     fn request_header(&self) -> Option<&str> {
         match self {
             Source::RequestHeader(name) => Some(name),

@@ -44,8 +44,8 @@ use policy::LogPolicy;
 use record::{Record, Trace};
 use sinks::Sinks;
 use sluicegate_host::{
-    AnswerFacts, Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId,
-    SamplingFacts, Threshold, TraceFacts, Vm,
+    Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, SamplingFacts,
+    Threshold, TraceFacts, Vm,
 };
 use sluicegate_policy::Document;
 use sluicegate_telemetry::outcome::{Severity, Signature};
@@ -108,7 +108,9 @@ impl Filter for AccessLog {
         let head = exchange.facts.request.clone().unwrap_or_else(|| Rc::clone(exchange.request_headers().original()));
         let values = self.readings.ended(exchange);
         let ended = Ended::read(&values, exchange);
-        exchange.facts.answer = Some(AnswerFacts { status: ended.status, grpc_status: ended.grpc_status });
+        if !cfg!(all(feature = "plugin", target_os = "wasi")) {
+            exchange.facts.answer = Some(ended.answer());
+        }
         let outcome = ended.outcome(exchange);
         let severity = self.policy.severity(&head, &ended, outcome.severity);
         let sampled = ended.sampled(exchange);
@@ -132,6 +134,7 @@ impl Filter for AccessLog {
         let details = Details::read(&values);
         let request = Request::read(&head, exchange.is_grpc(), &self.policy.redactor);
         let client = details.client_address().map(|address| self.policy.redactor.client_address(address));
+        let breaker = details.breaker(&ended, exchange);
         let (sampled_by, sampling_probability) = self.sampling(sampled_by, &ended, &details, exchange);
         let signature = outcome.kind.map(|kind| Signature::of(&self.service, route, kind, ended.code_details));
         let mut attributes = Attributes {
@@ -139,6 +142,8 @@ impl Filter for AccessLog {
             client_address: client.as_deref().map(Text::from),
             error_signature: signature.as_ref(),
             direction: Some(exchange.direction()),
+            breaker_state: breaker.map(|breaker| breaker.state),
+            shed: breaker.map(|breaker| breaker.shed),
             sampled_by: Some(sampled_by.as_str().into()),
             sampling_probability,
             policy_version: Some(self.policy.version.as_str().into()),
@@ -191,7 +196,8 @@ impl AccessLog {
         if by != SampledBy::Trace {
             return (by, None);
         }
-        let told = || SamplingFacts::told_by_headers(details.tracestate.filter(|_| self.policy.sampler_may_turn)?);
+        let may_be_told = |_: &&[u8]| self.policy.sampler_may_turn.contains(exchange.direction());
+        let told = || SamplingFacts::told_by_headers(details.tracestate.filter(may_be_told)?);
         let (by, threshold) = match ended.sampling(exchange).or_else(told) {
             Some(sampling) => (SampledBy::Sampling(sampling.reason), sampling.threshold),
             None => (by, details.tracestate.and_then(Threshold::of_tracestate)),

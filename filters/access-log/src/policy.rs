@@ -29,7 +29,7 @@ pub(crate) struct LogPolicy {
     /// Where the request's id stands, if another plugin put it there.
     pub(crate) request_id_header: String,
     /// [`SamplingFacts::may_turn`].
-    pub(crate) sampler_may_turn: bool,
+    pub(crate) sampler_may_turn: Directions,
     /// The version of the document and a hash of it: `1.0-4be97d02`.
     pub(crate) version: String,
 }

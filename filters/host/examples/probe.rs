@@ -107,7 +107,7 @@ fn busy() -> Problem {
         title: "The probe is busy",
         detail: "asked by \"x-probe\"".into(),
         details: [("limit".to_owned(), 1.into())].into_iter().collect(),
-        headers: vec![("retry-after", "1".into())],
+        headers: vec![("retry-after".into(), "1".into())],
     }
 }
 

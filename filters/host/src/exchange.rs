@@ -1,7 +1,7 @@
-use crate::reply::{self, Problem};
+use crate::reply::{self, Problem, Response};
 use crate::{
-    AnswerFacts, AttributeList, AttributeValues, Facts, Flow, Head, HeadList, HeaderMap, Headers, Host, HostError,
-    Level, MapKind, Vm, identity, property,
+    AttributeList, AttributeValues, Facts, Flow, Head, HeadList, HeaderMap, Headers, Host, HostError, Level,
+    LocalReply, LocalResponse, MapKind, Vm, identity, property,
 };
 use sluicegate_policy::{Direction, Directions, RequestView};
 use std::any::Any;
@@ -115,20 +115,6 @@ impl Exchange {
         list.read(self.host)
     }
 
-    /// How it was answered. One hostcall where no filter of this module has found out yet; `list` is then of
-    /// `response.code` and `response.grpc_status`.
-    pub fn answer(&mut self, list: &AttributeList) -> AnswerFacts {
-        if let Some(answer) = self.facts.answer {
-            return answer;
-        }
-        let values = self.attributes(list);
-        let mut values = values.take();
-        let status = values.integer().and_then(|status| u16::try_from(status).ok());
-        let answer = AnswerFacts { status, grpc_status: values.integer() };
-        self.facts.answer = Some(answer);
-        answer
-    }
-
     /// Leaves a value in the proxy's filter state, where access loggers and other plugins find it as `wasm.<name>`.
     pub fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.host.set_property(name, value)
@@ -149,13 +135,30 @@ impl Exchange {
     pub fn reply(&mut self, problem: &Problem) -> Flow {
         // Before the reply: it ends the exchange for the filters that come after this one.
         self.hand_over_reply(problem.reply);
-        match reply::send(self.host, problem, &self.facts, self.is_grpc()) {
+        let sent = reply::send(self.host, problem, &self.facts, self.is_grpc());
+        self.replied(problem.reply, sent)
+    }
+
+    /// Answers the request with a response of the policy's, which is no problem's. Return the flow that this returns.
+    pub fn respond(&mut self, response: &Response<'_>) -> Flow {
+        self.hand_over_reply(response.reply);
+        let sent = self.host.send_local_response(&LocalResponse {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+            grpc_status: None,
+        });
+        self.replied(response.reply, sent)
+    }
+
+    fn replied(&mut self, reply: LocalReply, sent: Result<(), HostError>) -> Flow {
+        match sent {
             Ok(()) => {
-                self.facts.reply = Some(problem.reply);
+                self.facts.reply = Some(reply);
                 Flow::Replied
             }
             Err(error) => {
-                self.host.log(Level::Error, &format!("{}: not sent: {error}", problem.code));
+                self.host.log(Level::Error, &format!("{}: not sent: {error}", reply.as_str()));
                 Flow::Continue
             }
         }

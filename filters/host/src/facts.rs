@@ -1,6 +1,6 @@
 //! What filters find out about an exchange and leave for each other, and for the log.
 
-use crate::{HeaderMap, Threshold};
+use crate::{AnswerFacts, HeaderMap, Threshold};
 use std::fmt;
 use std::rc::Rc;
 
@@ -24,17 +24,49 @@ pub struct Facts {
     pub response_started: Option<u64>,
     /// The answer that a filter of ours gave in the place of the upstream.
     pub reply: Option<LocalReply>,
+    /// How the circuit breaker stood.
+    pub breaker: Option<BreakerFacts>,
     /// How the exchange was answered, once it is over.
     pub answer: Option<AnswerFacts>,
 }
 
-/// How an exchange was answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AnswerFacts {
-    /// The HTTP status that was sent downstream.
-    pub status: Option<u16>,
-    /// `grpc-status`, where the exchange was gRPC; where not, whatever the proxy says.
-    pub grpc_status: Option<i64>,
+/// How the circuit breaker stood that a request met, where it was not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerFacts {
+    /// Its state.
+    pub state: BreakerState,
+    /// Whether the request was shed.
+    pub shed: bool,
+}
+
+/// The state of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// All requests pass.
+    Closed,
+    /// None does.
+    Open,
+    /// Some do, to see.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// All of them.
+    pub const ALL: [BreakerState; 3] = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
+        }
+    }
+
+    /// Of the word.
+    pub fn parse(word: &[u8]) -> Option<BreakerState> {
+        BreakerState::ALL.into_iter().find(|state| state.as_str().as_bytes() == word)
+    }
 }
 
 /// What an answer of our own filters means: for those who judge the exchange, since the proxy tells nothing about it.

@@ -2,20 +2,24 @@
 //! that carry them to the upstream anyway, else by filter state.
 
 use crate::{
-    Attribute, Exchange, LocalReply, Origin, RequestId, SamplingFacts, SamplingReason, SpanId, Threshold, TraceFacts,
-    TraceFlags, Traceparent, hex,
+    Attribute, BreakerFacts, BreakerState, Exchange, LocalReply, Origin, RequestId, SamplingFacts, SamplingReason,
+    SpanId, Threshold, TraceFacts, TraceFlags, Traceparent, hex,
 };
-use sluicegate_policy::{Document, RequestView};
+use sluicegate_policy::{Directions, Document, RequestView};
 
 /// Filter state: what `traceparent` does not say of the trace. `started` where it began here, `own` where this hop has a span
 /// of its own, or then the caller's, 16 lower-case hex digits; and a second word where it is not as usual: `decided` for a
 /// trace that began here because its caller decided without a context, `undecided` for one whose caller left it open. Where
-/// the proxy's own tracer made the trace, `proxy`, what it will write as `traceparent` as far as that is known, and the
-/// caller's span if there is one.
+/// the proxy's own tracer made the trace, `proxy`, and the caller's span if there is one. Where no `traceparent` carries
+/// the trace, or none does yet, what it would say stands at the end, after `forwarded` where there is nothing else.
 const TRACE: &str = "sluicegate_trace";
 
 /// Filter state: the decision to record a request: `1` or `0`, the reason, and the threshold as in `ot=th` if there is one.
 const SAMPLING: &str = "sluicegate_sampling";
+
+/// Filter state: how the circuit breaker stood, where it was not closed: `open` or `half_open`, and `shed` where the request
+/// was.
+const BREAKER: &str = "sluicegate_breaker";
 
 /// Filter state: a word for the answer that a filter of ours gave.
 const REPLY: &str = "sluicegate_reply";
@@ -40,18 +44,32 @@ pub const TRACE_HANDED_OVER: Attribute = Attribute::FilterState(TRACE);
 /// What [`Exchange::hand_over_sampling`] left.
 pub const SAMPLING_HANDED_OVER: Attribute = Attribute::FilterState(SAMPLING);
 
+/// What [`Exchange::hand_over_breaker`] left.
+pub const BREAKER_HANDED_OVER: Attribute = Attribute::FilterState(BREAKER);
+
 impl Exchange {
+    /// Leaves to other plugins how the circuit breaker stood. One hostcall.
+    pub fn hand_over_breaker(&self, breaker: BreakerFacts) {
+        let shed: &[u8] = if breaker.shed { b" shed" } else { b"" };
+        // Without it the record lacks it.
+        _ = self.set_filter_state(BREAKER, &[breaker.state.as_str().as_bytes(), shed].concat());
+    }
+
     /// Leaves to other plugins what the headers do not say of the trace. One hostcall, none where they say it all.
     pub fn hand_over_trace(&self, trace: &TraceFacts) {
         let parent = trace.parent_span_id.map(|parent| hex::text(parent.bytes()));
         let parent = parent.as_ref().map(|parent| &parent[..]);
         let traceparent = Traceparent::value(trace.trace_id, trace.span_id, trace.flags);
+        let carried = self.request_headers().get(Traceparent::HEADER);
+        let is_carried =
+            carried.as_deref().and_then(Traceparent::parse).is_some_and(|it| it.trace_id == trace.trace_id);
+        let aside = (!is_carried).then_some(&traceparent[..]);
         let undecided = (!trace.decided).then_some(UNDECIDED);
         let words = match trace.origin {
-            Origin::Started => [Some(STARTED), trace.decided.then_some(DECIDED), None],
-            Origin::Continued if trace.own_span => [parent.or(Some(OWN)), undecided, None],
-            Origin::Continued => [undecided.and(Some(FORWARDED)), undecided, None],
-            Origin::Proxy => [Some(PROXY), Some(&traceparent[..]), parent],
+            Origin::Started => [Some(STARTED), trace.decided.then_some(DECIDED), aside],
+            Origin::Continued if trace.own_span => [parent.or(Some(OWN)), undecided, aside],
+            Origin::Continued => [undecided.or(aside).and(Some(FORWARDED)), undecided, aside],
+            Origin::Proxy => [Some(PROXY), parent, aside],
         };
         let text = words.into_iter().flatten().collect::<Vec<_>>().join(&b' ');
         if !text.is_empty() {
@@ -86,16 +104,16 @@ impl TraceFacts {
     /// The trace of which upstream sees or saw this `traceparent`, and of which another plugin left this
     /// ([`TRACE_HANDED_OVER`]). `None` where neither names one.
     pub fn handed_over(traceparent: Option<&[u8]>, state: Option<&[u8]>) -> Option<TraceFacts> {
-        let mut words = state.unwrap_or_default().split(|byte| *byte == b' ');
-        let [first, second, third] =
-            [words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default()];
-        let span = |word| hex::decode_lower(word).and_then(SpanId::new);
-        let (origin, parent, foretold, decided) = match first {
-            STARTED => (Origin::Started, None, None, second == DECIDED),
-            // The proxy's tracer writes the header after all filters: until then the state has to do.
-            PROXY => (Origin::Proxy, span(third), Traceparent::parse(second), true),
-            _ => (Origin::Continued, span(first), None, second != UNDECIDED),
+        let words = || state.unwrap_or_default().split(|byte| *byte == b' ');
+        let first = words().next().unwrap_or_default();
+        let says = |word: &[u8]| words().any(|said| said == word);
+        let (origin, decided) = match first {
+            STARTED => (Origin::Started, says(DECIDED)),
+            PROXY => (Origin::Proxy, true),
+            _ => (Origin::Continued, !says(UNDECIDED)),
         };
+        let parent = words().find_map(|word| hex::decode_lower(word).and_then(SpanId::new));
+        let foretold = words().find_map(Traceparent::parse);
         let Traceparent { trace_id, span_id, flags, .. } = traceparent.and_then(Traceparent::parse).or(foretold)?;
         Some(TraceFacts {
             trace_id,
@@ -110,6 +128,15 @@ impl TraceFacts {
     }
 }
 
+impl BreakerFacts {
+    /// What another plugin left ([`BREAKER_HANDED_OVER`]).
+    pub fn handed_over(state: &[u8]) -> Option<BreakerFacts> {
+        let mut words = state.split(|byte| *byte == b' ');
+        let state = BreakerState::parse(words.next()?)?;
+        Some(BreakerFacts { state, shed: words.next() == Some(b"shed") })
+    }
+}
+
 impl SamplingFacts {
     /// The header in which a caller with the secret asks for a request to be recorded, in lower case; `None` where the
     /// policy lets nobody. The sampler takes it away, and nobody logs it.
@@ -119,17 +146,24 @@ impl SamplingFacts {
         force.is_given().then(header)
     }
 
-    /// Whether under this policy a request may be recorded although the context that it came with, or was given here, said
-    /// that it is not. Where that is so, a plugin that samples leaves it to [`SamplingFacts::told_by_headers`] to say why
-    /// where it has to write both headers.
-    pub fn may_turn(document: &Document<'_>) -> bool {
+    /// Whether under this policy the proxy's own tracer samples, so that no filter of ours does.
+    pub fn is_the_proxys(document: &Document<'_>) -> bool {
+        document.neighbour("trace").string("mode") == Some("observe")
+    }
+
+    /// In which directions a request may be recorded under this policy although the context that it came with, or was
+    /// given here, said that it is not. Where that is so, a plugin that samples leaves it to
+    /// [`SamplingFacts::told_by_headers`] to say why where it has to write both headers.
+    pub fn may_turn(document: &Document<'_>) -> Directions {
         let sampling = document.neighbour("sampling");
-        if sampling.boolean("enabled") == Some(false) {
-            return false;
-        }
-        sampling.string("parent") == Some("ignore")
+        let is_on = sampling.boolean("enabled") != Some(false) && !Self::is_the_proxys(document);
+        let turns = sampling.string("parent") == Some("ignore")
             || sampling.subsection("force").is_given()
-            || document.neighbour("trace").boolean("sampled_default") == Some(false)
+            || document.neighbour("trace").boolean("sampled_default") == Some(false);
+        match is_on && turns {
+            true => sampling.directions("direction").unwrap_or(Directions::ALL),
+            false => Directions::NONE,
+        }
     }
 
     /// A decision that another plugin left ([`SAMPLING_HANDED_OVER`]).
@@ -194,30 +228,34 @@ mod tests {
     fn a_trace_context_travels_in_traceparent_and_the_rest_beside_it() {
         let forwarded = || trace(Origin::Continued, false);
         let own = TraceFacts { own_span: true, ..forwarded() };
-        for (facts, state, is_foretold) in [
-            (trace(Origin::Started, false), Some("started".to_owned()), false),
-            (TraceFacts { decided: true, ..trace(Origin::Started, false) }, Some("started decided".to_owned()), false),
-            (own.clone(), Some("own".to_owned()), false),
-            (TraceFacts { decided: false, ..own }, Some("own undecided".to_owned()), false),
-            (TraceFacts { decided: false, ..forwarded() }, Some("forwarded undecided".to_owned()), false),
+        for (facts, state) in [
+            (trace(Origin::Started, false), Some("started".to_owned())),
+            (TraceFacts { decided: true, ..trace(Origin::Started, false) }, Some("started decided".to_owned())),
+            (own.clone(), Some("own".to_owned())),
+            (TraceFacts { decided: false, ..own }, Some("own undecided".to_owned())),
+            (TraceFacts { decided: false, ..forwarded() }, Some("forwarded undecided".to_owned())),
             (
                 TraceFacts { decided: false, ..trace(Origin::Continued, true) },
                 Some("0707070707070707 undecided".to_owned()),
-                false,
             ),
-            (trace(Origin::Continued, true), Some("0707070707070707".to_owned()), false),
-            (trace(Origin::Continued, false), None, false),
-            (trace(Origin::Proxy, false), Some(format!("proxy {TRACEPARENT}")), true),
-            (trace(Origin::Proxy, true), Some(format!("proxy {TRACEPARENT} 0707070707070707")), true),
+            (trace(Origin::Continued, true), Some("0707070707070707".to_owned())),
+            (trace(Origin::Continued, false), None),
+            (trace(Origin::Proxy, false), Some("proxy".to_owned())),
+            (trace(Origin::Proxy, true), Some("proxy 0707070707070707".to_owned())),
         ] {
-            let (proxy, exchange) = exchange();
-            exchange.hand_over_trace(&facts);
-            let left = proxy.take(TRACE);
-            assert_eq!(left.as_deref(), state.as_ref().map(String::as_bytes));
-            let header = Some(TRACEPARENT.as_bytes());
-            assert_eq!(TraceFacts::handed_over(header, left.as_deref()), Some(facts.clone()));
-            let before_the_tracer = TraceFacts::handed_over(None, left.as_deref());
-            assert_eq!(before_the_tracer, Some(facts).filter(|_| is_foretold));
+            for is_carried in [true, false] {
+                let (proxy, mut exchange) = exchange();
+                if is_carried {
+                    exchange.request_headers_mut().set(Traceparent::HEADER, TRACEPARENT);
+                }
+                exchange.hand_over_trace(&facts);
+                let left = proxy.take(TRACE).map(|left| String::from_utf8(left).unwrap());
+                let aside = format!("{} {TRACEPARENT}", state.as_deref().unwrap_or("forwarded"));
+                assert_eq!(left, if is_carried { state.clone() } else { Some(aside) });
+                let header = Some(TRACEPARENT.as_bytes()).filter(|_| is_carried);
+                let state = left.as_deref().map(str::as_bytes);
+                assert_eq!(TraceFacts::handed_over(header, state), Some(facts.clone()));
+            }
         }
         let flags = TraceFacts::handed_over(Some(TRACEPARENT.as_bytes()), Some(b"started")).unwrap().flags;
         assert!(flags.sampled && !flags.random);
@@ -265,6 +303,25 @@ mod tests {
     }
 
     #[test]
+    fn a_breaker_that_is_not_closed_is_handed_over() {
+        for (state, shed, text) in [
+            (BreakerState::Open, true, "open shed"),
+            (BreakerState::Open, false, "open"),
+            (BreakerState::HalfOpen, true, "half_open shed"),
+            (BreakerState::HalfOpen, false, "half_open"),
+        ] {
+            let (proxy, exchange) = exchange();
+            exchange.hand_over_breaker(BreakerFacts { state, shed });
+            let left = proxy.take(BREAKER).unwrap();
+            assert_eq!(String::from_utf8_lossy(&left), text);
+            assert_eq!(BreakerFacts::handed_over(&left), Some(BreakerFacts { state, shed }));
+        }
+        for text in ["", "ajar", " open"] {
+            assert_eq!(BreakerFacts::handed_over(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn headers_tell_of_what_was_sampled_by_its_load() {
         let facts = SamplingFacts::told_by_headers(b"a=b,ot=rv:00000000000001;th:c").unwrap();
         assert_eq!((facts.threshold, facts.reason), (Threshold::parse(b"c"), SamplingReason::Adaptive));
@@ -287,12 +344,20 @@ mod tests {
     #[test]
     fn some_policies_have_requests_recorded_that_their_context_says_are_not() {
         for (policy, expected) in [
-            (r#"{"version": "1.0"}"#, false),
-            (r#"{"version": "1.0", "sampling": {"parent": "at_most"}, "trace": {"sampled_default": true}}"#, false),
-            (r#"{"version": "1.0", "sampling": {"parent": "ignore"}}"#, true),
-            (r#"{"version": "1.0", "sampling": {"force": {"secret": "0123456789abcdef"}}}"#, true),
-            (r#"{"version": "1.0", "trace": {"sampled_default": false}}"#, true),
-            (r#"{"version": "1.0", "sampling": {"enabled": false, "parent": "ignore"}}"#, false),
+            (r#"{"version": "1.0"}"#, Directions::NONE),
+            (
+                r#"{"version": "1.0", "sampling": {"parent": "at_most"}, "trace": {"sampled_default": true}}"#,
+                Directions::NONE,
+            ),
+            (r#"{"version": "1.0", "sampling": {"parent": "ignore"}}"#, Directions::ALL),
+            (r#"{"version": "1.0", "sampling": {"force": {"secret": "0123456789abcdef"}}}"#, Directions::ALL),
+            (r#"{"version": "1.0", "trace": {"sampled_default": false}}"#, Directions::ALL),
+            (
+                r#"{"version": "1.0", "sampling": {"parent": "ignore", "direction": "inbound"}}"#,
+                Directions::NONE.with(sluicegate_policy::Direction::Inbound),
+            ),
+            (r#"{"version": "1.0", "sampling": {"enabled": false, "parent": "ignore"}}"#, Directions::NONE),
+            (r#"{"version": "1.0", "sampling": {"parent": "ignore"}, "trace": {"mode": "observe"}}"#, Directions::NONE),
         ] {
             let document = Document::parse(policy.as_bytes(), &|_| None).unwrap();
             assert_eq!(SamplingFacts::may_turn(&document), expected, "{policy}");

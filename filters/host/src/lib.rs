@@ -41,6 +41,7 @@
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod answer;
 mod attributes;
 mod callbacks;
 mod callout;
@@ -72,6 +73,7 @@ mod traceparent;
 pub mod tracestate;
 mod vm;
 
+pub use answer::{AnswerFacts, AnswerList, EndingFacts};
 pub use attributes::{Attribute, AttributeList, AttributeValues, TakeAttributes};
 pub use callbacks::Callbacks;
 pub use callout::{Callout, CalloutResponse, CalloutToken};
@@ -79,18 +81,20 @@ pub use entropy::Entropy;
 pub use error::{HostError, Status};
 pub use exchange::Exchange;
 pub use facts::{
-    AnswerFacts, Facts, LocalReply, Origin, Outside, RequestId, SamplingFacts, SamplingReason, SpanId, TraceFacts,
-    TraceFlags, TraceId,
+    BreakerFacts, BreakerState, Facts, LocalReply, Origin, Outside, RequestId, SamplingFacts, SamplingReason, SpanId,
+    TraceFacts, TraceFlags, TraceId,
 };
 pub use filter::{Filter, Flow, Rejected};
 pub use grpc::GrpcStatus;
-pub use handover::{SAMPLING_HANDED_OVER, TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER};
+pub use handover::{
+    BREAKER_HANDED_OVER, SAMPLING_HANDED_OVER, TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER,
+};
 pub use head::{Head, HeadList};
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream};
-pub use reply::Problem;
+pub use reply::{Problem, Response};
 pub use threshold::Threshold;
 pub use traceparent::Traceparent;
 pub use tracestate::{Member, Tracestate};

@@ -22,7 +22,20 @@ pub struct Problem {
     /// For machines: which limit, which key, retry after what.
     pub details: Map<String, Value>,
     /// Further headers, such as `retry-after`.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+}
+
+/// A response that the policy gives in the place of the upstream's.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The body.
+    pub body: &'a [u8],
+    /// What it means to those who judge the exchange.
+    pub reply: LocalReply,
 }
 
 /// As much of a message as a gRPC caller gets, in bytes.
@@ -30,7 +43,7 @@ const MAX_GRPC_MESSAGE: usize = 256;
 
 pub(crate) fn send(host: &dyn Host, problem: &Problem, facts: &Facts, grpc: bool) -> Result<(), HostError> {
     let mut headers: Vec<(&str, &[u8])> =
-        problem.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        problem.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes())).collect();
     let body = if grpc {
         // The proxy makes grpc-message of the body as it is, so JSON has no place here.
         grpc_message(problem)
@@ -86,7 +99,7 @@ mod tests {
             title: "The circuit breaker is open",
             detail: detail.into(),
             details: [("key".to_owned(), "up\"stream".into())].into_iter().collect(),
-            headers: vec![("retry-after", "7".into())],
+            headers: vec![("retry-after".into(), "7".into())],
         }
     }
 

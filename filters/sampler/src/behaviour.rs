@@ -268,6 +268,38 @@ fn load_lowers_the_probability_and_errors_as_well() {
 }
 
 #[test]
+fn what_the_proxy_makes_of_a_status_is_no_grpc_status() {
+    let (proxy, mut running) = filter(r#""target_qps": 10, "error_weight": 1.0, "window": "5s""#);
+    // Too many requests, of which Envoy makes UNAVAILABLE.
+    proxy.set("response\0code", 429i64.to_le_bytes());
+    proxy.set("response\0grpc_status", 14i64.to_le_bytes());
+    let mut probability = |headers: &[(&str, &str)]| {
+        for _ in 0..8 {
+            for _ in 0..100 {
+                running.request(headers);
+            }
+            proxy.advance(Duration::from_secs(1));
+            running.tick();
+        }
+        decided(&running.request(headers)).1
+    };
+    let http = probability(&[(":path", "/")]).unwrap();
+    assert!((0.08..0.12).contains(&http), "{http}");
+    let grpc = probability(&[(":path", "/shop.Cart/Add"), ("content-type", "application/grpc")]).unwrap();
+    assert!(grpc < 0.02, "{grpc}");
+}
+
+#[test]
+fn beside_the_proxys_own_tracer_it_decides_nothing() {
+    let proxy = Double::new();
+    let policy = r#"{"version": "1.0", "trace": {"mode": "observe"}, "sampling": {"rules": [{"never": true}]}}"#;
+    let mut running = proxy.start::<Sampler>(policy).unwrap();
+    assert!(proxy.log_lines().iter().any(|line| line.contains("sampling.enabled")), "{:?}", proxy.log_lines());
+    let outcome = running.request(&[(":path", "/")]);
+    assert!(outcome.calls.is_empty() && outcome.facts.sampling.is_none());
+}
+
+#[test]
 fn who_has_the_secret_is_recorded_and_the_header_goes() {
     let section = r#""rules": [{"never": true}], "force": {"secret": "0123456789abcdef", "budget_per_second": 1}"#;
     let (proxy, mut running) = filter(section);

@@ -66,6 +66,11 @@ impl Counters {
         }
     }
 
+    /// How many have a gauge: the section, and the first rules with a target.
+    pub(crate) fn gauges(&self) -> usize {
+        self.probability.len()
+    }
+
     /// The section (0), or the rule that is so far down among those with a target, records with this probability.
     pub(crate) fn stands(&self, number: usize, probability: f64) {
         if let Some(gauge) = self.probability.get(number) {

@@ -34,8 +34,8 @@ use ot::{Change, Ot};
 use policy::{Per, Rule, SamplingPolicy, Target};
 use randomness::{Draw, Key, Sources};
 use sluicegate_host::{
-    AnswerFacts, Attribute, AttributeList, Callbacks, Exchange, Filter, Flow, GrpcStatus, Head, HeadList, Origin,
-    Rejected, RequestId, SamplingFacts, TraceFacts, Traceparent, Tracestate, Vm,
+    AnswerFacts, AnswerList, Callbacks, Exchange, Filter, Flow, GrpcStatus, Head, HeadList, Origin, Rejected,
+    RequestId, SamplingFacts, SamplingReason, TraceFacts, Traceparent, Tracestate, Vm,
 };
 use sluicegate_policy::{Document, RequestView, Rules};
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,7 @@ pub struct Sampler {
     /// What is to be known of a request's head.
     head: HeadList,
     /// What is to be known of its answer.
-    answer: AttributeList,
+    answer: AnswerList,
     load: RefCell<Load>,
     budget: RefCell<Budget>,
     /// When the last tick was, in nanoseconds since the Unix epoch: near enough for counts by the second, and it costs a
@@ -61,8 +61,6 @@ pub struct Sampler {
     now: Cell<u64>,
     counters: Counters,
 }
-
-const ANSWER: [Attribute; 2] = [Attribute::Needed("response.code"), Attribute::Proxy("response.grpc_status")];
 
 /// What the sampler keeps of a request until it is over.
 struct Pending {
@@ -89,7 +87,7 @@ impl Filter for Sampler {
         Ok(Sampler {
             class: class(SECTION, &policy.target),
             head: head_list(&policy, &rules, vm),
-            answer: vm.attribute_list(&ANSWER),
+            answer: AnswerList::statuses(vm),
             load: RefCell::new(Load::new(policy.max_keys, vm.host(), now)?),
             budget: RefCell::new(Budget::new()),
             now: Cell::new(now),
@@ -144,7 +142,7 @@ impl Filter for Sampler {
 
     fn on_log(&self, exchange: &mut Exchange) {
         let Some(Pending { counted, is_grpc }) = exchange.take_kept() else { return };
-        let AnswerFacts { status, grpc_status } = exchange.answer(&self.answer);
+        let AnswerFacts { status, grpc_status, .. } = exchange.answer(&self.answer);
         // The proxy makes a gRPC status of every other.
         let grpc_status = grpc_status.filter(|_| is_grpc).map(GrpcStatus::from_code);
         if self.policy.errors.contain(status, grpc_status) {
@@ -161,7 +159,7 @@ impl Filter for Sampler {
         }
         self.counters.keys(load.keys());
         let classes = [&self.class].into_iter().chain(self.rules.values().filter_map(|(_, class)| class.as_ref()));
-        for (number, class) in classes.enumerate() {
+        for (number, class) in classes.enumerate().take(self.counters.gauges()) {
             if let Some(standing) = load.standing(class, now) {
                 self.counters.stands(number, standing.probability);
             }
@@ -316,6 +314,8 @@ fn is_told(
     if !decision.sampled {
         return decision.writes.is_some() || trace.is_some_and(|trace| !trace.flags.sampled);
     }
-    let writes = |header| changes.iter().any(|(name, _)| *name == header);
-    pending.is_some() && writes(Traceparent::HEADER) && writes(Tracestate::HEADER)
+    let writes = |header| changes.iter().any(|(name, value)| *name == header && value.is_some());
+    let says_why =
+        decision.reason == SamplingReason::Adaptive && decision.writes.is_some_and(|w| w.threshold.is_some());
+    says_why && pending.is_some() && writes(Traceparent::HEADER) && writes(Tracestate::HEADER)
 }

@@ -216,9 +216,14 @@ impl Load {
         match (updated, merged) {
             (Ok(()), Some(merged)) => self.keys.merged(shard, merged, moment),
             // Another release wrote it: our counts stay ours.
-            (Ok(()), None) => self.keys.read(shard, current, moment),
+            (Ok(()), None) => {
+                self.keys.read(shard, current, moment);
+                return Err(HostError { call: "proxy_get_shared_data", status: Status::ParseFailure });
+            }
             // Others were faster every time: it is tried again.
-            (Err(UpdateError::Contended), _) => {}
+            (Err(UpdateError::Contended), _) => {
+                return Err(HostError { call: "proxy_set_shared_data", status: Status::CasMismatch });
+            }
             (Err(UpdateError::Host(error)), _) => return Err(error),
             (Err(UpdateError::Absent), _) => {
                 return Err(HostError { call: "proxy_get_shared_data", status: Status::NotFound });

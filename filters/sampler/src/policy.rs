@@ -29,7 +29,7 @@ use crate::decision::ParentMode;
 use crate::errors::Errors;
 use crate::force::ForcePolicy;
 use crate::randomness::Key;
-use sluicegate_host::RequestId;
+use sluicegate_host::{RequestId, SamplingFacts};
 use sluicegate_policy::{Directions, Document, Rules, Section, is_header_name};
 use sluicegate_telemetry::Routes;
 use std::ops::RangeInclusive;
@@ -38,7 +38,7 @@ use std::time::Duration;
 /// The whole section.
 #[derive(Clone, Debug)]
 pub(crate) struct SamplingPolicy {
-    /// `enabled`: off means that nothing is decided or written here.
+    /// `enabled`, but never beside the proxy's own tracer: off means that nothing is decided or written here.
     pub(crate) enabled: bool,
     /// `direction`: where requests are decided on.
     pub(crate) directions: Directions,
@@ -133,8 +133,13 @@ impl SamplingPolicy {
         let target = read_target(&section, section.number("target_qps", TARGET).unwrap_or(DEFAULT.qps), DEFAULT);
         let max_keys = section.integer("max_keys", MAX_KEYS).and_then(|keys| usize::try_from(keys).ok());
         let request_id_header = RequestId::header(document);
+        let enabled = section.boolean("enabled").unwrap_or(true);
+        let observes = SamplingFacts::is_the_proxys(document);
+        if observes && enabled && section.is_given() {
+            section.warn("enabled", "has no effect: with `trace.mode: observe` the proxy's own tracer samples");
+        }
         SamplingPolicy {
-            enabled: section.boolean("enabled").unwrap_or(true),
+            enabled: enabled && !observes,
             directions: section.directions("direction").unwrap_or(Directions::ALL),
             target,
             rules: section.rules("rules", |rule| read_rule(rule, target)),

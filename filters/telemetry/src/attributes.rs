@@ -2,7 +2,7 @@
 
 use crate::outcome::{ErrorKind, ErrorType, Outcome, ResponseFlags, Signature};
 use crate::{Details, Ended, Request, Text, Value};
-use sluicegate_host::GrpcStatus;
+use sluicegate_host::{BreakerState, GrpcStatus};
 use sluicegate_policy::Direction;
 use std::num::NonZeroU16;
 
@@ -88,31 +88,6 @@ pub struct Attributes<'a> {
     pub error_signature: Option<&'a Signature>,
     /// How many records the burst limiter held back since the last one that it let pass.
     pub suppressed_count: Option<u64>,
-}
-
-/// The state of a circuit breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// All requests pass.
-    Closed,
-    /// None does.
-    Open,
-    /// Some do, to see.
-    HalfOpen,
-}
-
-impl BreakerState {
-    /// All of them.
-    pub const ALL: [BreakerState; 3] = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
-
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BreakerState::Closed => "closed",
-            BreakerState::Open => "open",
-            BreakerState::HalfOpen => "half_open",
-        }
-    }
 }
 
 /// OpenTelemetry's name and version of what Envoy's `request.protocol` tells: `HTTP/1.1` is `http` and `1.1`. `None` for

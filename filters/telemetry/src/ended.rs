@@ -4,8 +4,9 @@
 use crate::outcome::{Ending, Ends, ErrorKind, Outcome, ResponseFlags};
 use crate::{Attributes, Text, protocol};
 use sluicegate_host::{
-    Attribute, AttributeList, AttributeValues, Exchange, GrpcStatus, LocalReply, SAMPLING_HANDED_OVER, SamplingFacts,
-    TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER, TraceFacts, TraceFlags, Traceparent, Vm,
+    AnswerFacts, Attribute, AttributeList, AttributeValues, BREAKER_HANDED_OVER, BreakerFacts, BreakerState,
+    EndingFacts, Exchange, GrpcStatus, LocalReply, SAMPLING_HANDED_OVER, SamplingFacts, TRACE_HANDED_OVER,
+    TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER, TraceFacts, TraceFlags, Traceparent, Vm,
 };
 use sluicegate_policy::Direction;
 
@@ -28,7 +29,7 @@ const ENDED: [Attribute; 9] = [
     SAMPLING_HANDED_OVER,
 ];
 
-const DETAILS: [Attribute; 12] = [
+const DETAILS: [Attribute; 13] = [
     Attribute::Proxy("request.protocol"),
     Attribute::Proxy("request.total_size"),
     Attribute::Proxy("response.total_size"),
@@ -41,6 +42,7 @@ const DETAILS: [Attribute; 12] = [
     Attribute::Proxy("upstream.transport_failure_reason"),
     TRACE_HANDED_OVER,
     TRACESTATE_HANDED_OVER,
+    BREAKER_HANDED_OVER,
 ];
 
 impl Readings {
@@ -138,6 +140,12 @@ impl<'v> Ended<'v> {
         }
     }
 
+    /// For filters of the same module that judge the exchange as well.
+    pub fn answer(&self) -> AnswerFacts {
+        let ending = EndingFacts { flags: self.flags.bits(), code_details: self.code_details.into() };
+        AnswerFacts { status: self.status, grpc_status: self.grpc_status, ending: Some(ending) }
+    }
+
     /// The route by which errors are grouped: the template of the policy, else Envoy's name of the route.
     pub fn route<'r>(&self, template: Option<&'r str>) -> &'r [u8]
     where
@@ -226,6 +234,7 @@ pub struct Details<'v> {
     pub trace_state: Option<&'v [u8]>,
     /// What upstream saw as `tracestate`.
     pub tracestate: Option<&'v [u8]>,
+    breaker: Option<&'v [u8]>,
 }
 
 impl<'v> Details<'v> {
@@ -245,7 +254,17 @@ impl<'v> Details<'v> {
             transport_failure_reason: values.bytes(),
             trace_state: values.bytes(),
             tracestate: values.bytes(),
+            breaker: values.bytes(),
         }
+    }
+
+    /// How the circuit breaker stood, where it was not closed: the fact, or what another plugin handed over, or what the
+    /// answer tells that it gave.
+    pub fn breaker(&self, ended: &Ended<'_>, exchange: &Exchange) -> Option<BreakerFacts> {
+        let handed_over = || BreakerFacts::handed_over(self.breaker?);
+        let by_reply = (ended.reply == Some(LocalReply::BreakerOpen))
+            .then_some(BreakerFacts { state: BreakerState::Open, shed: true });
+        exchange.facts.breaker.or_else(handed_over).or(by_reply)
     }
 
     /// The client's address without its port.

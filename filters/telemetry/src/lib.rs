@@ -18,7 +18,7 @@ mod routes;
 mod text;
 mod value;
 
-pub use attributes::{Attributes, BreakerState, protocol};
+pub use attributes::{Attributes, protocol};
 pub use ended::{Details, Ended, Readings};
 pub use request::Request;
 pub use resource::Resource;

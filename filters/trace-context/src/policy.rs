@@ -98,7 +98,8 @@ impl TracePolicy {
             sampled_default: trace.boolean("sampled_default").unwrap_or(true),
             baggage,
             observe_header,
-            sampler_may_follow: document.neighbour("sampling").boolean("enabled") != Some(false),
+            sampler_may_follow: document.neighbour("sampling").boolean("enabled") != Some(false)
+                && !SamplingFacts::is_the_proxys(document),
         };
         policy.warn(&trace);
         (policy, spans)

@@ -7,7 +7,7 @@ mod name;
 
 use sluicegate_host::{CalloutResponse, CalloutToken, Exchange, HeaderMap, HostError, TraceFacts, Vm};
 use sluicegate_otlp::{Exporter, Link, Settings, Signal, Span, SpanKind, SpanParts, SpanStatus, Value};
-use sluicegate_policy::Direction;
+use sluicegate_policy::{Direction, Directions};
 use sluicegate_telemetry::otlp::{self, REQ_ID};
 use sluicegate_telemetry::outcome::{ErrorType, Signature};
 use sluicegate_telemetry::redact::Redactor;
@@ -25,7 +25,7 @@ pub(crate) struct SpanPolicy {
     /// Whether `traceparent` is written, without which no `tracestate` goes on.
     pub(crate) writes_traceparent: bool,
     /// [`SamplingFacts::may_turn`].
-    pub(crate) sampler_may_turn: bool,
+    pub(crate) sampler_may_turn: Directions,
 }
 
 /// Makes the spans, and sends them.
@@ -33,7 +33,7 @@ pub(crate) struct Spans {
     redactor: Redactor,
     routes: Routes,
     writes_traceparent: bool,
-    sampler_may_turn: bool,
+    sampler_may_turn: Directions,
     readings: Readings,
     exporter: Exporter,
     /// One buffer for all spans.
@@ -146,7 +146,8 @@ impl Spans {
 
     /// As far as is known before it is over: a sampler in another plugin decides after us.
     fn may_be_sampled(&self, exchange: &Exchange) -> bool {
-        exchange.facts.trace.as_ref().is_some_and(|trace| trace.flags.sampled || self.sampler_may_turn)
+        let turns = || self.sampler_may_turn != Directions::NONE && exchange.goes(self.sampler_may_turn);
+        exchange.facts.trace.as_ref().is_some_and(|trace| trace.flags.sampled || turns())
     }
 
     pub(crate) fn on_tick(&self, vm: &Vm) {

@@ -41,6 +41,7 @@ async fn a_context_of_a_caller_is_decided_on_as_the_mode_says() {
         json!({"parent": parent, "max": 0.125, "rules": [{"match": {"method": "GET"}, "rate": 0.125}]})
     });
     let adaptive = json!({"parent": "ignore", "max": 0.125});
+    let by_request = json!({"parent": "ignore", "key": "request_id"});
     let participate = |sampling, came, goes, logged| Case { mode: "participate", sampling, came, goes, logged };
     let forward = |sampling, came, goes, logged| Case { mode: "forward", sampling, came, goes, logged };
     let cases = [
@@ -53,6 +54,8 @@ async fn a_context_of_a_caller_is_decided_on_as_the_mode_says() {
         // Both headers are written, and nothing is handed over.
         participate(&adaptive, (0xff, "00", ""), ("01", Some("ot=th:e")), Some(("adaptive", Some(0.125)))),
         participate(&adaptive, (0xff, "01", ""), ("01", Some("ot=th:e")), Some(("adaptive", Some(0.125)))),
+        // They are, but do not say why.
+        participate(&by_request, (0xff, "00", "ot=th:8;x:y"), ("01", Some("ot=x:y")), Some(("adaptive", None))),
         participate(&at_most, (0xff, "00", ""), ("00", None), None),
         participate(&at_most, (0xff, "01", "ot=th:8"), ("01", Some("ot=th:e")), Some(("rule", Some(0.125)))),
         participate(&at_most, (0xff, "01", ""), ("01", None), Some(("rule", None))),

@@ -120,23 +120,25 @@ async fn ten_thousand_paths_stay_within_the_bound_and_memory_stays_flat() {
         "access_log": {"enabled": false},
     });
     let stage = Stage::set(|shipped| shipped.policy(&policy).concurrency(2).balanced()).await;
-    let burst = async |name: &'static str| {
-        let load = Load { connections: 8, protocol: Protocol::Http1, until: Until::Requests(10_000) };
+    let burst = async |name: &'static str, requests: u64| {
+        let load = Load { connections: 8, protocol: Protocol::Http1, until: Until::Requests(requests) };
         let report = load.run(stage.envoy.address(), move |n| Request::get(&format!("/{name}/{n}"))).await;
-        assert_eq!(report.answered(200), 10_000, "{report}");
+        assert_eq!(report.answered(200), requests, "{report}");
         // The last counts are merged, and reach the gauges.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let stats = stage.envoy.stats().await.unwrap();
         let keys = stats.sum("sluicegate_sampling_keys", &[]).unwrap();
-        assert!((1.0..=KEYS).contains(&keys), "{keys}");
-        (stats.sum("sluicegate_sampling_shared_key_total", &[]).unwrap(), memory(&stage.envoy))
+        assert!(keys <= KEYS, "{keys}");
+        (keys, stats.sum("sluicegate_sampling_shared_key_total", &[]).unwrap(), memory(&stage.envoy))
     };
-    let (shared, first) = burst("first").await;
-    // A path finds room in one worker before another has told it that there is none.
-    assert!(shared >= 10_000.0 - 2.0 * KEYS, "{shared}");
+    let (keys, _, _) = burst("few", 200).await;
+    assert!(keys >= 50.0, "{keys}");
+    let (_, shared, first) = burst("first", 10_000).await;
+    // Keys that nobody asks for make room, so on a slow machine more of them find some.
+    assert!(shared > 1_000.0, "{shared}");
     let mut last = first;
     for name in ["second", "third"] {
-        (_, last) = burst(name).await;
+        (_, _, last) = burst(name, 10_000).await;
     }
     println!("{first:.1} MiB after 10,000 paths, {last:.1} MiB after 30,000");
     assert!(last < first + 8.0, "{first} MiB have become {last} MiB");

@@ -4,10 +4,11 @@ use super::published::SCHEMA;
 use super::samples::{full, line};
 use serde_json::Value;
 use sluicegate_access_log::record::{MAX_LINE, Record};
+use sluicegate_host::BreakerState;
 use sluicegate_host::GrpcStatus;
 use sluicegate_policy::Direction;
+use sluicegate_telemetry::Attributes;
 use sluicegate_telemetry::outcome::{ErrorKind, Severity};
-use sluicegate_telemetry::{Attributes, BreakerState};
 use std::collections::BTreeSet;
 
 fn keys(object: &Value) -> BTreeSet<String> {

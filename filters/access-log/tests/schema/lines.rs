@@ -7,10 +7,11 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use sluicegate_access_log::record::{Custom, CustomKind, CustomValue, MAX_LINE, Record, Resource, Trace};
+use sluicegate_host::BreakerState;
 use sluicegate_host::{GrpcStatus, SpanId, TraceId};
 use sluicegate_policy::{Direction, Service};
 use sluicegate_telemetry::outcome::{ErrorKind, ErrorType, ResponseFlags, Severity};
-use sluicegate_telemetry::{Attributes, BreakerState, Text};
+use sluicegate_telemetry::{Attributes, Text};
 use std::num::NonZeroU16;
 
 /// What any of a record's texts may be: bytes, odd characters, long ones, ordinary ones.

@@ -1,10 +1,11 @@
 //! Records to write.
 
 use sluicegate_access_log::record::{Record, Resource, Trace};
+use sluicegate_host::BreakerState;
 use sluicegate_host::{GrpcStatus, SpanId, TraceId};
 use sluicegate_policy::{Direction, Service};
 use sluicegate_telemetry::outcome::{ErrorKind, ErrorType, ResponseFlags, Severity, Signature};
-use sluicegate_telemetry::{Attributes, BreakerState, Text};
+use sluicegate_telemetry::{Attributes, Text};
 use std::num::NonZeroU16;
 use std::sync::LazyLock;
 

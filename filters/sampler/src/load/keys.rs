@@ -10,6 +10,9 @@ use super::window::Window;
 /// A key that was not asked for in so many seconds makes room, where others want it.
 const IDLE: Second = 10;
 
+/// About so many keys are merged in one tick: a few milliseconds with the longest windows.
+const MERGED_AT_ONCE: usize = 256;
+
 /// All places there are.
 pub(crate) struct Keys {
     parts: Vec<Part>,
@@ -137,8 +140,21 @@ impl Keys {
     ///
     /// What a window covers decides how often: the longer it is, the more there is to copy, and the less does it matter what
     /// others counted in the last moment. A new place does not wait, because nothing is known of its key.
+    ///
+    /// Not all that are due at once: a tick holds up the requests of its worker. The others are due on the next, and then
+    /// come first.
     pub(crate) fn to_merge(&self, moment: &Moment) -> Vec<usize> {
-        self.due(moment, |part| part.dirty)
+        let mut due = self.due(moment, |part| part.dirty);
+        let places = |shard: &usize| self.parts.get(*shard).map_or(0, |part| part.places.len());
+        due.sort_by_key(|shard| self.parts.get(*shard).map_or(0, |part| part.current));
+        let mut merged: usize = 0;
+        due.into_iter()
+            .take_while(|shard| {
+                let is_first = merged == 0;
+                merged = merged.saturating_add(places(shard));
+                is_first || merged <= MERGED_AT_ONCE
+            })
+            .collect()
     }
 
     /// Those that have nothing to merge, but the place of a whole class: what others count there is wanted as often.

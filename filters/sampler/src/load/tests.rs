@@ -65,12 +65,39 @@ fn only_the_shards_that_changed_are_written() {
     for name in 0..500_u32 {
         let _ = load.request(&class, Some(&name.to_le_bytes()), START);
     }
-    load.on_tick(proxy, START).unwrap();
+    settle(&mut load, proxy);
     let before = proxy.calls().len();
     let _ = load.request(&class, Some(&7_u32.to_le_bytes()), START + 20 * MILLI);
     load.on_tick(proxy, START + 20 * MILLI).unwrap();
     let writes = proxy.calls()[before..].iter().filter(|call| **call == "proxy_set_shared_data").count();
     assert_eq!(writes, 1);
+}
+
+/// Ticks, until all is merged.
+fn settle(load: &mut Load, host: &dyn Host) {
+    for _ in 0..SHARDS {
+        load.on_tick(host, START).unwrap();
+    }
+}
+
+#[test]
+fn a_tick_merges_a_part_of_many_keys_and_the_next_ones_the_rest() {
+    let proxy = Double::new();
+    let mut load = load(proxy, 2048);
+    let class = class(60);
+    for name in 0..2_048_u32 {
+        let _ = load.request(&class, Some(&name.to_le_bytes()), START);
+    }
+    let written = |calls: &[&str]| calls.iter().filter(|call| **call == "proxy_set_shared_data").count();
+    let mut ticks = Vec::new();
+    while load.keys.unmerged() > 0 {
+        let before = proxy.calls().len();
+        load.on_tick(proxy, START).unwrap();
+        ticks.push(written(&proxy.calls()[before..]));
+    }
+    // Each shard once, and about as many per tick.
+    assert_eq!(ticks.iter().sum::<usize>(), SHARDS);
+    assert!((7..=12).contains(&ticks.len()) && ticks.iter().all(|shards| *shards <= 12), "{ticks:?}");
 }
 
 #[test]
@@ -290,7 +317,7 @@ fn names_that_find_no_room_in_shared_data_join_the_bucket() {
         for name in 0..2_048 {
             let _ = load.requests(2, &class, Some(&(worker * 10_000 + name).to_le_bytes()), START);
         }
-        load.on_tick(one, START).unwrap();
+        settle(load, one);
     }
     assert!(shared_bytes(one) <= SHARDS * 97 * 20);
     // The last to come finds all shards full.
@@ -343,12 +370,14 @@ fn a_value_of_another_release_is_left_alone_and_one_that_is_broken_is_replaced()
     let theirs = [2, 3, 4];
     proxy.set_shared_data(&name(shard), &theirs, None).unwrap();
     let _ = load.requests(1_000, &class, None, START + 20 * MILLI);
-    load.on_tick(proxy, START + 20 * MILLI).unwrap();
+    // That workers run apart is told.
+    let apart = Err(HostError { call: "proxy_get_shared_data", status: Status::ParseFailure });
+    assert_eq!(load.on_tick(proxy, START + 20 * MILLI), apart);
     assert_eq!(shared::read(proxy, &name(shard)), Ok(Some(theirs.to_vec())));
     // It goes on with what it counts itself.
     assert_eq!(qps(&mut load, &class, START + 20 * MILLI), 1_000.0);
     let _ = load.requests(1_000, &class, None, START + SECOND);
-    load.on_tick(proxy, START + SECOND).unwrap();
+    assert_eq!(load.on_tick(proxy, START + SECOND), apart);
     assert_eq!(qps(&mut load, &class, START + SECOND), 2_000.0);
     assert!(Load::new(1024, proxy, START + SECOND).is_ok());
 

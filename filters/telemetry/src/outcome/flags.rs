@@ -70,6 +70,11 @@ impl ResponseFlags {
         ResponseFlags(bits)
     }
 
+    /// The attribute's value.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Whether no flag stands.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -98,11 +98,13 @@ impl ErrorKind {
         }
     }
 
-    /// It is an error only if the response says so: a denial may be a redirect to the login page.
+    /// It is an error only if the response says so: a denial may be a redirect to the login page, and what the breaker
+    /// shed may have been answered as well as without the upstream it can.
     pub(super) fn is_of_a_response(self) -> bool {
         matches!(
             self,
             ErrorKind::RateLimited
+                | ErrorKind::BreakerOpen
                 | ErrorKind::Rejected
                 | ErrorKind::Denied
                 | ErrorKind::FaultInjected

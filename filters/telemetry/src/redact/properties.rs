@@ -262,8 +262,12 @@ fn no_text_takes_more_than_linear_time() {
         for piece in pieces {
             let small = piece.repeat(2_000 / piece.len());
             let large = piece.repeat(20_000 / piece.len());
-            let (short, long) = (time(redactor, small.as_bytes()), time(redactor, large.as_bytes()));
-            assert!(long < short * 40 + Duration::from_millis(2), "{piece:?}: {short:?}, then {long:?}");
+            // Something else may have kept the machine busy meanwhile; what is not linear is so every time.
+            let is_linear = || {
+                let (short, long) = (time(redactor, small.as_bytes()), time(redactor, large.as_bytes()));
+                long < short * 40 + Duration::from_millis(2)
+            };
+            assert!((0..5).any(|_| is_linear()), "{piece:?}");
         }
     }
 }
@@ -277,8 +281,8 @@ fn no_text_takes_many_times_as_long_as_prose() {
     for piece in
         ["(1)", "1+", "0 ", "1 ", "12 ", "123 123 ", "1.2-3 ", "+1 ", "a@", "eyJ.", "://:@", "%25%25", "token="]
     {
-        let taken = time(&redactor, repeated(piece).as_bytes());
-        assert!(taken < prose * 9, "{piece:?}: {taken:?}, prose {prose:?}");
+        let is_quick = || time(&redactor, repeated(piece).as_bytes()) < prose * 9;
+        assert!((0..5).any(|_| is_quick()), "{piece:?} takes over nine times as long as prose, which takes {prose:?}");
     }
 }
 
