@@ -51,14 +51,14 @@ pub(crate) async fn cost_of(plugin: &str, policy: Value, headers: &[(&str, &str)
 pub(crate) async fn cost_on(change: impl FnOnce(Bootstrap) -> Bootstrap, headers: &[(&str, &str)]) -> Crossings {
     let stage = Stage::set(|shipped| change(shipped).concurrency(1).wasm_trace()).await;
     // The first request of a worker finds out what every later one knows.
-    for _ in 0..2 {
+    for number in 1..=2 {
         let before = stage.envoy.log().unwrap().len();
         stage.send(&with(Request::get("/"), headers), Protocol::Http1).await;
         loop {
             let log = stage.envoy.log().unwrap();
             if log[before..].contains("[host<-vm] proxy_on_delete return") {
                 let crossings = crossings(&log[before..]);
-                if stage.upstream.requests() == 2 {
+                if number == 2 {
                     return crossings;
                 }
                 break;

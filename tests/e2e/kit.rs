@@ -81,12 +81,12 @@ async fn a_rejected_policy_leaves_the_old_one_in_force() {
 #[tokio::test]
 async fn every_plugin_takes_or_rejects_a_policy_on_its_own() {
     let envoy = Bootstrap::shipped().unwrap().start().await.unwrap();
-    assert_eq!(envoy.plugins().collect::<Vec<_>>(), ["trace_context", "sampler", "access_log"]);
+    assert_eq!(envoy.plugins().collect::<Vec<_>>(), ["trace_context", "sampler", "breaker", "access_log"]);
     let policies = [
-        (json!({"version": "1.0"}), [(2, 0), (2, 0), (2, 0)]),
-        (rejected_policy(), [(2, 1), (3, 0), (3, 0)]),
-        (json!({"version": "1.0", "access_log": {"enabled": "INVALID"}}), [(3, 1), (4, 0), (3, 1)]),
-        (json!({"version": "1.0", "sampling": {"window": "INVALID"}}), [(4, 1), (4, 1), (4, 1)]),
+        (json!({"version": "1.0"}), [(2, 0); 4]),
+        (rejected_policy(), [(2, 1), (3, 0), (3, 0), (3, 0)]),
+        (json!({"version": "1.0", "access_log": {"enabled": "INVALID"}}), [(3, 1), (4, 0), (4, 0), (3, 1)]),
+        (json!({"version": "1.0", "sampling": {"window": "INVALID"}}), [(4, 1), (4, 1), (5, 0), (4, 1)]),
     ];
     for plugin in envoy.plugins() {
         envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await.unwrap();
@@ -105,7 +105,9 @@ async fn every_plugin_takes_or_rejects_a_policy_on_its_own() {
 #[tokio::test]
 async fn a_plugin_runs_alone_when_a_test_is_about_it_only() {
     let upstream = Upstream::start().await.unwrap();
-    for (plugin, traces, logs) in [("trace_context", true, 0), ("sampler", false, 0), ("access_log", false, 1)] {
+    for (plugin, traces, logs) in
+        [("trace_context", true, 0), ("sampler", false, 0), ("breaker", false, 0), ("access_log", false, 1)]
+    {
         let bootstrap = Bootstrap::shipped().unwrap().only(plugin).unwrap().upstream(upstream.address());
         let envoy = bootstrap.start().await.unwrap();
         assert_eq!(envoy.plugins().collect::<Vec<_>>(), [plugin]);

@@ -12,6 +12,7 @@
 )]
 
 mod access_log;
+mod breaker;
 mod collector;
 mod cost;
 mod host;

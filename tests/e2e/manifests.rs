@@ -140,11 +140,13 @@ fn the_example_policy_is_the_same_everywhere() {
     carriers.sort();
     let all = [
         "envoy/ecds/access-log.yaml",
+        "envoy/ecds/breaker.yaml",
         "envoy/ecds/observe-access-log.yaml",
         "envoy/ecds/observe.yaml",
         "envoy/ecds/sampler.yaml",
         "envoy/ecds/trace-context.yaml",
         "envoy/istio/access-log.yaml",
+        "envoy/istio/breaker.yaml",
         "envoy/istio/sampler.yaml",
         "envoy/istio/trace-context.yaml",
     ];
@@ -160,9 +162,12 @@ fn both_configurations_have_the_same_plugins_but_for_the_policy() {
     };
     let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
     let [envoy, observe] = [plugins(&envoy), plugins(&observe)];
-    assert_eq!(envoy.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["trace_context", "sampler", "access_log"]);
-    // Where the proxy's tracer makes the spans, it samples as well.
-    let both: Vec<_> = envoy.into_iter().filter(|(name, _)| *name != "sampler").collect();
+    assert_eq!(
+        envoy.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["trace_context", "sampler", "breaker", "access_log"]
+    );
+    // Where the proxy's tracer makes the spans, it samples as well; the breaker has nothing to do with it.
+    let both: Vec<_> = envoy.into_iter().filter(|(name, _)| !["sampler", "breaker"].contains(name)).collect();
     assert_eq!(both.len(), observe.len());
     for ((name, path), (observing_name, observing_path)) in both.into_iter().zip(observe) {
         assert_eq!(name, observing_name);
@@ -353,9 +358,12 @@ fn the_upstream_image_is_built_from_what_is_there() {
 fn the_istio_resources_have_what_the_api_requires() {
     let trace_context = resource("envoy/istio/trace-context.yaml", "WasmPlugin");
     let sampler = resource("envoy/istio/sampler.yaml", "WasmPlugin");
+    let breaker = resource("envoy/istio/breaker.yaml", "WasmPlugin");
     let access_log = resource("envoy/istio/access-log.yaml", "WasmPlugin");
     let config = shipped::yaml("envoy/envoy.yaml").unwrap();
-    for (plugin, (name, discovery)) in [&trace_context, &sampler, &access_log].into_iter().zip(plugins(&config)) {
+    for (plugin, (name, discovery)) in
+        [&trace_context, &sampler, &breaker, &access_log].into_iter().zip(plugins(&config))
+    {
         assert_eq!(plugin["apiVersion"], "extensions.istio.io/v1alpha1");
         assert_eq!(text(plugin, "/spec/url"), format!("oci://REGISTRY/sluicegate/{name}:VERSION"));
         // Istio calls Envoy's root_id so.
@@ -381,11 +389,11 @@ fn the_istio_resources_have_what_the_api_requires() {
     }
 
     // All of them are for the same workload.
-    for plugin in [&sampler, &access_log] {
+    for plugin in [&sampler, &breaker, &access_log] {
         assert_eq!(at(plugin, "/spec/selector"), at(&trace_context, "/spec/selector"));
     }
     let stats = shipped::yaml("envoy/istio/stats.yaml").unwrap();
-    for resource in [&trace_context, &sampler, &access_log, &request_id, &access_logger, &stats] {
+    for resource in [&trace_context, &sampler, &breaker, &access_log, &request_id, &access_logger, &stats] {
         assert!(text(resource, "/metadata/name").starts_with("sluicegate-"));
         assert_eq!(resource["metadata"]["namespace"], trace_context["metadata"]["namespace"]);
     }
@@ -400,7 +408,8 @@ fn istio_runs_the_plugins_in_the_order_of_the_filter_chain() {
         let phase = ["AUTHN", "AUTHZ", "STATS"].iter().position(|known| *known == phase).unwrap();
         (phase, -at(&plugin, "/spec/priority").as_i64().unwrap())
     };
-    let places = ["trace-context", "sampler", "access-log"].map(|name| place(&format!("envoy/istio/{name}.yaml")));
+    let places =
+        ["trace-context", "sampler", "breaker", "access-log"].map(|name| place(&format!("envoy/istio/{name}.yaml")));
     assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
 }
 

@@ -203,7 +203,8 @@ async fn what_a_sampler_records_has_a_span_whatever_its_caller_said() {
     let collector = Collector::start().await.unwrap();
     let upstream = Upstream::start().await.unwrap();
     let mut policy = policy("checkout", json!({}));
-    policy["sampling"] = json!({"parent": "ignore", "rules": [{"match": {"path": {"exact": "/never"}}, "never": true}]});
+    policy["sampling"] =
+        json!({"parent": "ignore", "rules": [{"match": {"path": {"exact": "/never"}}, "never": true}]});
     let envoy = proxy(INBOUND, &collector, &policy).concurrency(1).upstream(upstream.address()).start().await.unwrap();
     for (path, flags, decision) in [("/never", "01", "00"), ("/", "00", "01")] {
         let request = Request::get(path).header("traceparent", format!("00-{TRACE}-{SPAN}-{flags}"));

@@ -10,6 +10,9 @@
 //! worker, with what it knows itself in `part.rs` and `place.rs`; `admission.rs` is what a request gets, and `account.rs`
 //! what there is to say of it all.
 //!
+//! `filter.rs` joins it to the exchange: `policy.rs` is the section `breaker`, `failures.rs` says what counts as a failure,
+//! `degradation.rs` what the caller of a shed request gets, `counters.rs` what is counted and told.
+//!
 //! ```
 //! use sluicegate_breaker::{Breaker, Breakers, Outcome, Settings, State, Verdict};
 //! # use sluicegate_host::double::Double;
@@ -30,13 +33,19 @@
 //! # Ok::<(), sluicegate_host::HostError>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod account;
 mod admission;
+#[cfg(test)]
+mod behaviour;
 mod breakers;
+mod counters;
+mod degradation;
+mod failures;
+mod filter;
 mod key;
 mod merge;
 mod moment;
@@ -45,6 +54,7 @@ mod number;
 mod part;
 mod pending;
 mod place;
+mod policy;
 mod probe;
 mod record;
 mod run;
@@ -58,6 +68,10 @@ mod window;
 pub use account::{Standing, Transition, Uncounted};
 pub use admission::{Admission, Breaker, Outcome, Ticket, Verdict};
 pub use breakers::{Breakers, MAX_KEYS, TICK};
+pub use filter::CircuitBreaker;
 pub use settings::{CALLS, Cause, LONGEST, Mode, PROBES, SECONDS, Settings, SlowCall, Span};
 pub use state::State;
 pub use window::Totals;
+
+#[cfg(all(feature = "plugin", target_os = "wasi"))]
+sluicegate_host::plugin!(CircuitBreaker);

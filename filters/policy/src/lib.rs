@@ -48,6 +48,7 @@ mod direction;
 mod document;
 pub mod duration;
 mod fnv;
+mod header_names;
 mod matching;
 mod path;
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -68,6 +69,7 @@ mod wire;
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
 pub use fnv::Fnv;
+pub use header_names::{is_context_header, is_standard_header};
 pub use matching::{Matcher, RequestView, Rules, is_header_name, is_token};
 pub use report::{Errors, PolicyError};
 pub use secret::Secret;

@@ -1,6 +1,7 @@
 //! Typed reading of the fields of an object. A reader returns what it could read and records what it could not, so that
 //! an operator sees everything wrong at once; [`Document::finish`](crate::Document::finish) delivers the verdict.
 
+mod kinds;
 mod lists;
 mod names;
 mod scalars;

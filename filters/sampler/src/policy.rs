@@ -30,7 +30,7 @@ use crate::errors::Errors;
 use crate::force::ForcePolicy;
 use crate::randomness::Key;
 use sluicegate_host::{RequestId, SamplingFacts};
-use sluicegate_policy::{Directions, Document, Rules, Section, is_header_name};
+use sluicegate_policy::{Directions, Document, Rules, Section, is_context_header, is_header_name, is_standard_header};
 use sluicegate_telemetry::Routes;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -256,85 +256,8 @@ fn read_force(document: &Document<'_>, section: &Section<'_>, request_id_header:
 const A_HEADER_TO_TAKE_AWAY: &str = "an HTTP header name (RFC 9110 §5.1) of its own, since the filter takes it away: not \
     one that frames, routes, authorises or dates, nor one of a trace context, a request id or baggage";
 
-/// Trace-context's headers, whatever of them the policy reads or writes, and those that it does not write because they are
-/// somebody else's.
-const NEEDED: [&str; 55] = [
-    "age",
-    "allow",
-    "alt-svc",
-    "authorization",
-    "b3",
-    "baggage",
-    "cache-control",
-    "connection",
-    "cookie",
-    "date",
-    "etag",
-    "expect",
-    "expires",
-    "forwarded",
-    "from",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "last-modified",
-    "link",
-    "location",
-    "max-forwards",
-    "origin",
-    "parent-span-id",
-    "pragma",
-    "priority",
-    "range",
-    "referer",
-    "req-id",
-    "request-id",
-    "retry-after",
-    "server",
-    "set-cookie",
-    "span-id",
-    "strict-transport-security",
-    "te",
-    "trace-id",
-    "traceparent",
-    "traceresponse",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "uber-trace-id",
-    "upgrade",
-    "user-agent",
-    "vary",
-    "via",
-    "warning",
-    "www-authenticate",
-    "x-cloud-trace-context",
-    "x-parent-span-id",
-    "x-real-ip",
-    "x-request-id",
-    "x-span-id",
-    "x-trace-id",
-];
-
-const NEEDED_FAMILIES: [&str; 11] = [
-    "accept",
-    "access-control-",
-    "content-",
-    "grpc-",
-    "if-",
-    "proxy-",
-    "sec-",
-    "x-amzn-trace-",
-    "x-b3-",
-    "x-envoy-",
-    "x-forwarded-",
-];
-
 fn may_be_taken_away(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    is_header_name(name)
-        && !NEEDED.contains(&lower.as_str())
-        && !NEEDED_FAMILIES.iter().any(|family| lower.starts_with(family))
+    is_header_name(name) && !is_standard_header(name) && !is_context_header(name)
 }
 
 #[cfg(test)]

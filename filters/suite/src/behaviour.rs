@@ -86,7 +86,7 @@ fn every_filter_gets_its_ticks() {
     for _ in 0..90 {
         running.request(&[(":path", "/")]);
     }
-    for _ in 0..40 {
+    for _ in 0..200 {
         proxy.advance(Suite::TICK);
         running.tick();
     }

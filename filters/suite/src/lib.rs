@@ -1,7 +1,8 @@
 //! Every filter, in order, in one module.
 //!
 //! The filters share one exchange: headers are read once and written once, and what one finds out the others have in
-//! memory. A request goes through trace-context, sampler and access log, and its response the other way.
+//! memory. A request goes through trace-context, sampler and circuit breaker to the upstream, and the access
+//! log has the last word.
 //!
 //! ```
 //! use sluicegate_host::double::Double;
@@ -23,6 +24,7 @@
 mod behaviour;
 
 use sluicegate_access_log::AccessLog;
+use sluicegate_breaker::CircuitBreaker;
 use sluicegate_host::{Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, Rejected, Vm};
 use sluicegate_policy::Document;
 use sluicegate_sampler::Sampler;
@@ -37,6 +39,7 @@ sluicegate_host::plugin!(Suite);
 pub struct Suite {
     trace: TraceContext,
     sampler: Sampler,
+    breaker: CircuitBreaker,
     log: AccessLog,
     /// How many ticks there were: not all filters want every one.
     ticks: Cell<u64>,
@@ -44,34 +47,39 @@ pub struct Suite {
 
 impl Filter for Suite {
     const NAME: &'static str = "suite";
-    const CALLBACKS: Callbacks = TraceContext::CALLBACKS.and(Sampler::CALLBACKS).and(AccessLog::CALLBACKS);
+    const CALLBACKS: Callbacks =
+        TraceContext::CALLBACKS.and(Sampler::CALLBACKS).and(CircuitBreaker::CALLBACKS).and(AccessLog::CALLBACKS);
     /// The shortest of them.
-    const TICK: Duration = Sampler::TICK;
+    const TICK: Duration = CircuitBreaker::TICK;
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<Suite, Rejected> {
         Ok(Suite {
             trace: TraceContext::configure(document, vm)?,
             sampler: Sampler::configure(document, vm)?,
+            breaker: CircuitBreaker::configure(document, vm)?,
             log: AccessLog::configure(document, vm)?,
             ticks: Cell::new(0),
         })
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
-        // None of these replies.
+        // None of these replies; the log keeps what it needs of a request that the breaker answers as well.
         _ = self.trace.on_request_headers(exchange);
         _ = self.sampler.on_request_headers(exchange);
-        self.log.on_request_headers(exchange)
+        _ = self.log.on_request_headers(exchange);
+        self.breaker.on_request_headers(exchange)
     }
 
     fn on_response_headers(&self, exchange: &mut Exchange) {
         self.log.on_response_headers(exchange);
+        self.breaker.on_response_headers(exchange);
         self.sampler.on_response_headers(exchange);
         self.trace.on_response_headers(exchange);
     }
 
     fn on_log(&self, exchange: &mut Exchange) {
         self.log.on_log(exchange);
+        self.breaker.on_log(exchange);
         self.sampler.on_log(exchange);
         self.trace.on_log(exchange);
     }
@@ -79,7 +87,10 @@ impl Filter for Suite {
     fn on_tick(&self, vm: &Vm) {
         let ticks = self.ticks.get();
         self.ticks.set(ticks.wrapping_add(1));
-        self.sampler.on_tick(vm);
+        self.breaker.on_tick(vm);
+        if is_due::<Sampler>(ticks) {
+            self.sampler.on_tick(vm);
+        }
         if is_due::<AccessLog>(ticks) {
             self.log.on_tick(vm);
         }

@@ -128,15 +128,9 @@ impl<'v> Ended<'v> {
     pub fn outcome(&self, exchange: &Exchange) -> Outcome {
         let direction = exchange.direction();
         let outcome = Outcome::of(&self.ending(direction, Ends::Upstream));
-        let has_begun = self.time_to_response_headers.is_some();
-        match outcome.kind {
-            Some(ErrorKind::ClientGone | ErrorKind::Reset) if has_begun && is_connect(exchange) => {
-                Outcome::of(&self.ending(direction, Ends::Either))
-            }
-            Some(ErrorKind::ClientGone) if has_begun && (exchange.is_grpc() || is_event_stream(exchange)) => {
-                Outcome::of(&self.ending(direction, Ends::Client))
-            }
-            _ => outcome,
+        match ends(outcome.kind, self.time_to_response_headers.is_some(), exchange) {
+            Ends::Upstream => outcome,
+            ends => Outcome::of(&self.ending(direction, ends)),
         }
     }
 
@@ -201,6 +195,22 @@ impl<'v> Ended<'v> {
     /// came. What a stream is to be judged by.
     pub fn latency(&self) -> Option<u64> {
         self.time_to_response_headers.or(self.duration)
+    }
+}
+
+/// Who ends the response of an exchange that ended with this kind of error. A hostcall only for one that broke off after
+/// its response had begun.
+pub fn ends(kind: Option<ErrorKind>, has_begun: bool, exchange: &Exchange) -> Ends {
+    match kind {
+        Some(ErrorKind::ClientGone | ErrorKind::Reset | ErrorKind::Timeout) if has_begun && is_connect(exchange) => {
+            Ends::Either
+        }
+        Some(ErrorKind::ClientGone | ErrorKind::Timeout)
+            if has_begun && (exchange.is_grpc() || is_event_stream(exchange)) =>
+        {
+            Ends::Client
+        }
+        _ => Ends::Upstream,
     }
 }
 

@@ -1,58 +1,10 @@
 //! Which header names a policy may give the filter: to write, to take away, or to publish.
 
 use crate::formats::Format;
-use sluicegate_policy::is_header_name;
+use sluicegate_policy::{is_header_name, is_standard_header};
 
-/// Headers that frame, route, authorise or date a message, or belong to somebody else by a standard. Written with an id
-/// they would break the message, or worse: be read differently by two hops.
-const NOT_OURS: [&str; 42] = [
-    "age",
-    "allow",
-    "alt-svc",
-    "authorization",
-    "baggage",
-    "cache-control",
-    "connection",
-    "cookie",
-    "date",
-    "etag",
-    "expect",
-    "expires",
-    "forwarded",
-    "from",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "last-modified",
-    "link",
-    "location",
-    "max-forwards",
-    "origin",
-    "pragma",
-    "priority",
-    "range",
-    "referer",
-    "req-id",
-    "retry-after",
-    "server",
-    "set-cookie",
-    "strict-transport-security",
-    "te",
-    "traceresponse",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "vary",
-    "via",
-    "warning",
-    "www-authenticate",
-    "x-real-ip",
-];
-
-/// The same for whole families.
-const NOT_OUR_FAMILIES: [&str; 9] =
-    ["accept", "access-control-", "content-", "grpc-", "if-", "proxy-", "sec-", "x-envoy-", "x-forwarded-"];
+/// Ours by no format, and somebody's all the same.
+const NOT_OURS: [&str; 3] = ["baggage", "req-id", "traceresponse"];
 
 /// Headers whose values are secrets. Baggage goes to every service downstream, whoever runs it.
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
@@ -65,16 +17,14 @@ pub(crate) const A_HEADER_OF_OURS: &str = "an HTTP header name (RFC 9110 §5.1) 
 pub(crate) const A_HEADER_TO_PUBLISH: &str =
     "an HTTP header name (RFC 9110 §5.1), not baggage itself nor one that holds credentials";
 
-/// Whether the filter may write this header, or take it away. `ours` are the formats that the policy reads or writes:
+/// Whether the filter may write this header, or take it away: a standard one with an id in it would break the message, or
+/// worse: be read differently by two hops. `ours` are the formats that the policy reads or writes:
 /// `request-id` is a request id like any other where Azure's format is not among them.
 pub(crate) fn may_be_written(name: &str, ours: &[Format]) -> bool {
     let name = name.to_ascii_lowercase();
     let carries_context =
         Format::ALL.iter().any(|format| format.owns(&name) && (*format != Format::Azure || ours.contains(format)));
-    is_header_name(&name)
-        && !carries_context
-        && !NOT_OURS.contains(&name.as_str())
-        && !NOT_OUR_FAMILIES.iter().any(|family| name.starts_with(family))
+    is_header_name(&name) && !carries_context && !is_standard_header(&name) && !NOT_OURS.contains(&name.as_str())
 }
 
 /// Whether every service downstream may learn the value of this header.

@@ -1,0 +1,173 @@
+//! The filter as a whole, on a proxy in memory.
+
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use crate::CircuitBreaker;
+use sluicegate_host::double::{Double, Outcome, Running};
+use sluicegate_host::{BreakerFacts, BreakerState, Filter};
+use std::time::Duration;
+
+fn filter(section: &str) -> (&'static Double, Running<CircuitBreaker>) {
+    let proxy = Double::new();
+    proxy.advance(Duration::from_secs(1_700_000_000));
+    proxy.set("xds\0cluster_name", *b"orders");
+    let section = if section.is_empty() { String::new() } else { format!(", {section}") };
+    let policy = format!(r#"{{"version": "1.0", "breaker": {{"jitter": 0{section}}}}}"#);
+    let running = proxy.start(&policy).unwrap_or_else(|lines| panic!("{lines:?}"));
+    (proxy, running)
+}
+
+/// The upstream answers with this status from now on.
+fn answers(proxy: &Double, status: i64) {
+    proxy.set("response\0code", status.to_le_bytes());
+    proxy.set("response\0flags", 0i64.to_le_bytes());
+    proxy.set("response\0code_details", *b"via_upstream");
+}
+
+fn get(running: &mut Running<CircuitBreaker>) -> Outcome {
+    running.request(&[(":path", "/"), (":authority", "shop"), ("x-tenant", "a")])
+}
+
+fn tick(proxy: &Double, running: &mut Running<CircuitBreaker>) {
+    proxy.advance(CircuitBreaker::TICK);
+    running.tick();
+}
+
+fn open(proxy: &'static Double, running: &mut Running<CircuitBreaker>) {
+    answers(proxy, 503);
+    for _ in 0..20 {
+        assert!(get(running).reply.is_none());
+    }
+    tick(proxy, running);
+}
+
+fn header<'o>(outcome: &'o Outcome, name: &str) -> Option<&'o [u8]> {
+    outcome.downstream.get(name)
+}
+
+#[test]
+fn what_fails_is_shed_with_all_that_a_caller_needs() {
+    let (proxy, mut running) = filter(r#""open_for": "7s""#);
+    open(proxy, &mut running);
+    let outcome = get(&mut running);
+    let reply = outcome.reply.as_ref().unwrap();
+    assert_eq!((reply.status, reply.grpc_status), (503, None));
+    assert_eq!(header(&outcome, "retry-after"), Some(&b"7"[..]));
+    assert_eq!(header(&outcome, "x-sluicegate-breaker"), Some(&b"open"[..]));
+    assert_eq!(header(&outcome, "x-envoy-overloaded"), Some(&b"true"[..]));
+    assert_eq!(header(&outcome, "grpc-retry-pushback-ms"), None);
+    assert!(String::from_utf8_lossy(&reply.body).contains("BREAKER_OPEN"));
+    assert_eq!(outcome.facts.breaker, Some(BreakerFacts { state: BreakerState::Open, shed: true }));
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_shed_total.breaker=orders"), Some(1));
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=orders"), Some(1));
+    assert_eq!(proxy.metric("sluicegate_breaker_transitions_total.breaker=orders.to=open.cause=failure_rate"), Some(1));
+    assert!(proxy.log_lines().contains(&"breaker: orders: closed to open: failure_rate, for 7.0 s".to_owned()));
+}
+
+#[test]
+fn over_grpc_it_is_unavailable() {
+    let (proxy, mut running) = filter(r#""open_for": "7s", "response": {"status": 200, "body": "nothing"}"#);
+    open(proxy, &mut running);
+    let outcome = running.request(&[(":path", "/shop.Cart/Add"), ("content-type", "application/grpc")]);
+    let reply = outcome.reply.as_ref().unwrap();
+    assert_eq!((reply.status, reply.grpc_status), (503, Some(14)));
+    assert_eq!(header(&outcome, "grpc-retry-pushback-ms"), Some(&b"7000"[..]));
+}
+
+#[test]
+fn it_is_probed_and_closes() {
+    let (proxy, mut running) = filter(r#""open_for": "7s""#);
+    open(proxy, &mut running);
+    answers(proxy, 200);
+    proxy.advance(Duration::from_secs(8));
+    tick(proxy, &mut running);
+    for _ in 0..3 {
+        let probe = get(&mut running);
+        assert!(probe.reply.is_none());
+        assert_eq!(probe.facts.breaker, Some(BreakerFacts { state: BreakerState::HalfOpen, shed: false }));
+    }
+    tick(proxy, &mut running);
+    let after = get(&mut running);
+    assert!(after.reply.is_none() && after.facts.breaker.is_none());
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=orders"), Some(0));
+}
+
+#[test]
+fn a_request_that_falls_back_is_sent_elsewhere_and_says_so() {
+    let (proxy, mut running) = filter(r#""fallback": {"header": "x-route", "value": "fallback"}"#);
+    open(proxy, &mut running);
+    let outcome = get(&mut running);
+    assert!(outcome.reply.is_none());
+    assert_eq!(outcome.upstream.get("x-route"), Some(&b"fallback"[..]));
+    assert_eq!(header(&outcome, "x-sluicegate-breaker"), Some(&b"open"[..]));
+    assert_eq!(proxy.route_cache_clears(), 1);
+    assert_eq!(outcome.facts.breaker, Some(BreakerFacts { state: BreakerState::Open, shed: true }));
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_fallback_total.breaker=orders"), Some(1));
+}
+
+#[test]
+fn in_shadow_nothing_is_shed() {
+    let (proxy, mut running) = filter(r#""mode": "shadow""#);
+    open(proxy, &mut running);
+    let outcome = get(&mut running);
+    assert!(outcome.reply.is_none());
+    assert_eq!(outcome.facts.breaker, Some(BreakerFacts { state: BreakerState::Open, shed: false }));
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_would_shed_total.breaker=orders"), Some(1));
+}
+
+#[test]
+fn names_of_requests_are_in_no_metric() {
+    let (proxy, mut running) = filter(r#""per": {"header": "x-tenant"}"#);
+    open(proxy, &mut running);
+    assert!(get(&mut running).reply.is_some());
+    assert!(running.request(&[(":path", "/"), ("x-tenant", "b")]).reply.is_none());
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=a"), None);
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=_other"), Some(1));
+    assert_eq!(proxy.metric("sluicegate_breaker_shed_total.breaker=_other"), Some(1));
+}
+
+#[test]
+fn a_name_that_came_with_a_request_is_in_no_line_of_the_log() {
+    let (proxy, mut running) = filter(r#""per": "host", "consecutive_failures": 1"#);
+    answers(proxy, 503);
+    running.request(&[(":path", "/"), (":authority", "evil\nhost")]);
+    tick(proxy, &mut running);
+    let lines = proxy.log_lines();
+    assert!(lines.iter().any(|line| line.starts_with("breaker: _other: closed to open")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("evil")), "{lines:?}");
+}
+
+#[test]
+fn a_rule_may_be_for_a_cluster_or_a_route() {
+    let rules = r#""rules": [
+        {"cluster": "payments", "mode": "forced_open"},
+        {"route": ["orders-v2"], "match": {"path": {"prefix": "/v2"}}, "mode": "forced_open"}]"#;
+    let (proxy, mut running) = filter(rules);
+    let mut is_shed = |cluster: &str, route: &str, path: &str| {
+        proxy.set("xds\0cluster_name", cluster);
+        proxy.set("xds\0route_name", route);
+        running.request(&[(":path", path)]).reply.is_some()
+    };
+    assert!(is_shed("payments", "", "/"));
+    assert!(!is_shed("orders", "orders-v2", "/"));
+    assert!(is_shed("orders", "orders-v2", "/v2/x"));
+    assert!(!is_shed("orders", "orders-v1", "/v2/x"));
+}
+
+#[test]
+fn without_a_cluster_there_is_nobody_to_be_spared() {
+    let (proxy, mut running) = filter("");
+    proxy.take("xds\0cluster_name");
+    answers(proxy, 503);
+    for _ in 0..50 {
+        assert!(get(&mut running).reply.is_none());
+    }
+    tick(proxy, &mut running);
+    assert!(get(&mut running).reply.is_none());
+}

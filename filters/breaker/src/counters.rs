@@ -1,0 +1,218 @@
+//! What the filter counts, on `/stats/prometheus` as `sluicegate_breaker_…`, and what it says in the proxy's log.
+//!
+//! A metric is never freed while a proxy lives. So only breakers whose names come from the configuration have series of
+//! their own, and no more than [`MAX_SERIES`]; all others share one.
+
+use crate::{Cause, Outcome, State, Transition, Uncounted};
+use sluicegate_host::{Counter, Gauge, HostError, Level, Vm};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(crate) struct Counters {
+    own: RefCell<BTreeMap<Box<[u8]>, Rc<Series>>>,
+    others: Rc<Series>,
+    keys: Gauge,
+    told_keys: Cell<usize>,
+    unwatched: Counter,
+    late: Counter,
+    refused: Counter,
+    merge_failed: Counter,
+}
+
+/// The metrics of a breaker.
+pub(crate) struct Series {
+    state: Gauge,
+    told: Cell<Option<State>>,
+    passed: Counter,
+    shed: Counter,
+    would_shed: Counter,
+    fallback: Counter,
+    failures: Counter,
+    ignored: Counter,
+    transitions: Vec<((State, Cause), Counter)>,
+}
+
+/// As many breakers have series of their own.
+const MAX_SERIES: usize = 32;
+
+/// What the others go by. No cluster, route or key of the policy is called so.
+const OTHERS: &str = "_other";
+
+/// As many lines per tick: callers may make as many keys as there is room for.
+const MAX_LINES: usize = 10;
+
+/// As much of a name as a line or a label holds, in bytes.
+const MAX_NAME: usize = 128;
+
+const TRANSITIONS: [(State, Cause); 7] = [
+    (State::Open, Cause::FailureRate),
+    (State::Open, Cause::SlowCalls),
+    (State::Open, Cause::ConsecutiveFailures),
+    (State::HalfOpen, Cause::OpenTimeOver),
+    (State::Open, Cause::ProbeFailed),
+    (State::Open, Cause::ProbeGivenUp),
+    (State::Closed, Cause::Recovered),
+];
+
+impl Counters {
+    pub(crate) fn define(vm: &Vm) -> Result<Counters, HostError> {
+        Ok(Counters {
+            own: RefCell::default(),
+            others: Rc::new(Series::define(vm, OTHERS)?),
+            keys: vm.gauge("breaker_keys", &[])?,
+            told_keys: Cell::new(0),
+            unwatched: vm.counter("breaker_unwatched_total", &[])?,
+            late: vm.counter("breaker_late_total", &[])?,
+            refused: vm.counter("breaker_refused_total", &[])?,
+            merge_failed: vm.counter("breaker_merge_failed_total", &[])?,
+        })
+    }
+
+    /// The series of a breaker whose name comes from the configuration.
+    pub(crate) fn of(&self, name: &[u8], vm: &Vm) -> Rc<Series> {
+        let mut own = self.own.borrow_mut();
+        if let Some(series) = own.get(name) {
+            return Rc::clone(series);
+        }
+        let is_room = own.len() < MAX_SERIES;
+        match is_room.then(|| Series::define(vm, &shown(name))).and_then(Result::ok).map(Rc::new) {
+            Some(series) => {
+                own.insert(name.into(), Rc::clone(&series));
+                series
+            }
+            None => self.others(),
+        }
+    }
+
+    /// The series of all others.
+    pub(crate) fn others(&self) -> Rc<Series> {
+        Rc::clone(&self.others)
+    }
+
+    /// So many keys have a breaker. The gauge is common to all workers, of which each has seen about the same; the main
+    /// thread sees no requests, and says nothing.
+    pub(crate) fn keys(&self, keys: usize) {
+        if self.told_keys.replace(keys) != keys {
+            self.keys.set(u64::try_from(keys).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(crate) fn uncounted(&self, uncounted: Uncounted) {
+        let add = |counter: &Counter, count: u64| counter.add(u32::try_from(count).unwrap_or(u32::MAX));
+        add(&self.unwatched, uncounted.unwatched);
+        add(&self.late, uncounted.late);
+        add(&self.refused, uncounted.refused);
+    }
+
+    /// A tick could not merge all of its outcomes; they are kept for the next.
+    pub(crate) fn merge_failed(&self) {
+        self.merge_failed.increment();
+    }
+}
+
+impl Series {
+    fn define(vm: &Vm, name: &str) -> Result<Series, HostError> {
+        let labels = [("breaker", name)];
+        let transition = |(to, cause): (State, Cause)| {
+            let labels = [("breaker", name), ("to", state(to)), ("cause", because(cause))];
+            Ok(((to, cause), vm.counter("breaker_transitions_total", &labels)?))
+        };
+        Ok(Series {
+            state: vm.gauge("breaker_state", &labels)?,
+            told: Cell::new(None),
+            passed: vm.counter("breaker_passed_total", &labels)?,
+            shed: vm.counter("breaker_shed_total", &labels)?,
+            would_shed: vm.counter("breaker_would_shed_total", &labels)?,
+            fallback: vm.counter("breaker_fallback_total", &labels)?,
+            failures: vm.counter("breaker_failures_total", &labels)?,
+            ignored: vm.counter("breaker_ignored_total", &labels)?,
+            transitions: TRANSITIONS.into_iter().map(transition).collect::<Result<_, HostError>>()?,
+        })
+    }
+
+    pub(crate) fn passed(&self) {
+        self.passed.increment();
+    }
+
+    pub(crate) fn shed(&self) {
+        self.shed.increment();
+    }
+
+    pub(crate) fn would_shed(&self) {
+        self.would_shed.increment();
+    }
+
+    pub(crate) fn fell_back(&self) {
+        self.fallback.increment();
+    }
+
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => {}
+            Outcome::Failure => self.failures.increment(),
+            Outcome::Ignored => self.ignored.increment(),
+        }
+    }
+
+    pub(crate) fn changed(&self, transition: &Transition) {
+        let made = (transition.to, transition.cause);
+        if let Some((_, counter)) = self.transitions.iter().find(|(known, _)| *known == made) {
+            counter.increment();
+        }
+    }
+
+    /// The breaker stands so; of the others, the worst of them.
+    pub(crate) fn stands(&self, state: State) {
+        if self.told.replace(Some(state)) != Some(state) {
+            self.state.set(match state {
+                State::Closed => 0,
+                State::Open => 1,
+                State::HalfOpen => 2,
+            });
+        }
+    }
+}
+
+/// A line for each transition, up to a limit. `is_known` says of which breakers the names come from the configuration; the
+/// names of others may be anything, a caller's credentials as well, and are not told.
+pub(crate) fn tell(transitions: &[Transition], is_known: impl Fn(u64) -> bool, vm: &Vm) {
+    for transition in transitions.iter().take(MAX_LINES) {
+        let Transition { name, from, to, cause, open_for, identity } = transition;
+        let name = if is_known(*identity) { shown(name) } else { OTHERS.to_owned() };
+        let (from, to, cause) = (state(*from), state(*to), because(*cause));
+        let line = match open_for {
+            Some(open_for) => format!("breaker: {name}: {from} to {to}: {cause}, for {:.1} s", open_for.as_secs_f64()),
+            None => format!("breaker: {name}: {from} to {to}: {cause}"),
+        };
+        vm.log(Level::Warn, &line);
+    }
+    if let Some(more) = transitions.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
+        vm.log(Level::Warn, &format!("breaker: and {more} more in this moment"));
+    }
+}
+
+/// Without anything that would break a line or a label.
+fn shown(name: &[u8]) -> String {
+    name.get(..MAX_NAME).unwrap_or(name).escape_ascii().to_string()
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Closed => "closed",
+        State::Open => "open",
+        State::HalfOpen => "half_open",
+    }
+}
+
+fn because(cause: Cause) -> &'static str {
+    match cause {
+        Cause::FailureRate => "failure_rate",
+        Cause::SlowCalls => "slow_calls",
+        Cause::ConsecutiveFailures => "consecutive_failures",
+        Cause::OpenTimeOver => "open_time_over",
+        Cause::ProbeFailed => "probe_failed",
+        Cause::ProbeGivenUp => "probe_given_up",
+        Cause::Recovered => "recovered",
+    }
+}

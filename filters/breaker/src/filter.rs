@@ -1,0 +1,333 @@
+//! The filter: which breaker a request meets, what the caller gets where it is shed, and what came of it.
+
+use crate::counters::{Counters, Series, tell};
+use crate::degradation;
+use crate::policy::{BreakerPolicy, Degradation, Guard, Per};
+use crate::{Breaker, Breakers, Mode, Outcome, State, TICK, Ticket, Transition, Verdict};
+use sluicegate_host::{
+    AnswerFacts, AnswerList, BreakerFacts, BreakerState, Callbacks, EndingFacts, Exchange, Filter, Flow, Rejected, Vm,
+};
+use sluicegate_policy::{Document, Fnv, Matcher, RequestView, Rules};
+use sluicegate_telemetry::outcome::{self, Ending, Ends, ResponseFlags};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::hash::Hash;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The filter.
+pub struct CircuitBreaker {
+    policy: BreakerPolicy,
+    rules: Rules<Rc<Rule>>,
+    /// For requests that no rule matches.
+    rest: Rc<Rule>,
+    breakers: RefCell<Breakers>,
+    answer: AnswerList,
+    /// When the last tick was, in nanoseconds since the Unix epoch: it costs a request no hostcall.
+    now: Cell<u64>,
+    counters: Counters,
+}
+
+/// What guards the requests of a rule.
+struct Rule {
+    guard: Guard,
+    breaker: Breaker,
+}
+
+/// A request that passed and whose outcome is awaited.
+struct Passed {
+    ticket: Ticket,
+    rule: Rc<Rule>,
+    series: Rc<Series>,
+    /// Whether a response has begun.
+    has_begun: bool,
+    /// When, in nanoseconds since the Unix epoch, where it matters how long it takes.
+    started: Option<u64>,
+    /// How long it took to the response's headers.
+    latency: Option<Duration>,
+}
+
+/// A request that was sent elsewhere; the name of the header that says so.
+struct Diverted(Option<String>);
+
+/// The cluster that the proxy's route names.
+const CLUSTER: &str = "xds\0cluster_name";
+const ROUTE: &str = "xds\0route_name";
+
+impl Filter for CircuitBreaker {
+    const NAME: &'static str = "breaker";
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::LOG);
+    const TICK: Duration = TICK;
+
+    fn configure(document: &Document<'_>, vm: &Vm) -> Result<CircuitBreaker, Rejected> {
+        let mut policy = BreakerPolicy::read(document);
+        let rules = std::mem::take(&mut policy.rules);
+        let rules = rules.map(|matcher, guard| Rc::new(Rule::of(matcher, guard)));
+        let now = vm.now()?;
+        Ok(CircuitBreaker {
+            rest: Rc::new(Rule::new(policy.default.clone(), SECTION)),
+            rules,
+            breakers: RefCell::new(Breakers::new(policy.max_keys, vm.host(), now)?),
+            answer: AnswerList::with_ending(vm),
+            now: Cell::new(now),
+            counters: Counters::define(vm)?,
+            policy,
+        })
+    }
+
+    fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
+        if !self.is_active(exchange) {
+            return Flow::Continue;
+        }
+        let target = Target::of(exchange);
+        let rule = self.rules.all(exchange).find(|rule| rule.guard.only.holds(|| target.cluster(), || target.route()));
+        let rule = Rc::clone(rule.unwrap_or(&self.rest));
+        if rule.breaker.settings().mode == Mode::Disabled {
+            return Flow::Continue;
+        }
+        // Without a cluster there is nobody to be spared.
+        let Some(name) = rule.name(exchange, &target) else { return Flow::Continue };
+        let vm = exchange.vm();
+        let series = match rule.is_named_by_configuration() {
+            true => self.counters.of(&name, vm),
+            false => self.counters.others(),
+        };
+        let admission = self.breakers.borrow_mut().admit(&rule.breaker, &name, vm.host(), self.now.get());
+        let state = of_state(admission.state);
+        if !matches!(admission.verdict, Verdict::Shed { .. }) {
+            series.passed();
+        }
+        match admission.verdict {
+            Verdict::Pass(ticket) => {
+                if state != BreakerState::Closed {
+                    leave(exchange, BreakerFacts { state, shed: false });
+                }
+                // Later the filters of others may have taken away what tells gRPC, or CONNECT.
+                _ = exchange.is_grpc();
+                let head = Rc::clone(exchange.request_headers().original());
+                exchange.facts.request.get_or_insert(head);
+                let started = if rule.is_timed() { exchange.vm().now().ok() } else { None };
+                exchange.keep(Passed { ticket, rule, series, has_begun: false, started, latency: None });
+                Flow::Continue
+            }
+            Verdict::PassUnwatched => Flow::Continue,
+            Verdict::WouldShed { .. } => {
+                series.would_shed();
+                leave(exchange, BreakerFacts { state, shed: false });
+                Flow::Continue
+            }
+            Verdict::Shed { retry_after } => shed(exchange, &rule.guard, &series, state, retry_after),
+        }
+    }
+
+    fn on_response_headers(&self, exchange: &mut Exchange) {
+        if let Some(Diverted(Some(header))) = exchange.take_kept() {
+            let state = exchange.facts.breaker.map_or(BreakerState::Open, |breaker| breaker.state);
+            exchange.response_headers_mut().set(header, state.as_str());
+        }
+        let Some(mut passed) = exchange.take_kept::<Passed>() else { return };
+        passed.has_begun = true;
+        if let Some(started) = passed.started {
+            let answered = exchange.facts.response_started.or_else(|| exchange.vm().now().ok());
+            exchange.facts.response_started = answered;
+            passed.latency = answered.map(|answered| Duration::from_nanos(answered.saturating_sub(started)));
+        }
+        // A stream that was answered well is not to count as a trial that never answers.
+        if passed.ticket.is_probe() && self.begins_well(exchange, &passed.rule) {
+            self.breakers.borrow_mut().answered(&passed.ticket);
+        }
+        exchange.keep(passed);
+    }
+
+    fn on_log(&self, exchange: &mut Exchange) {
+        let Some(Passed { ticket, rule, series, has_begun, latency, .. }) = exchange.take_kept() else { return };
+        let outcome = self.outcome(exchange, &rule, has_begun);
+        series.ended(outcome);
+        self.breakers.borrow_mut().ended(ticket, outcome, latency, self.now.get());
+    }
+
+    fn on_tick(&self, vm: &Vm) {
+        let Ok(now) = vm.now() else { return };
+        self.now.set(now);
+        let mut breakers = self.breakers.borrow_mut();
+        if breakers.on_tick(vm.host(), now, u64::from_le_bytes(vm.entropy().bytes())).is_err() {
+            self.counters.merge_failed();
+        }
+        self.counters.keys(breakers.keys());
+        self.counters.uncounted(breakers.take_uncounted());
+        let transitions = breakers.take_transitions();
+        for transition in &transitions {
+            let series = self.series(transition.identity, &transition.name, vm);
+            series.changed(transition);
+            if self.is_named_by_configuration(transition.identity) {
+                series.stands(transition.to);
+            }
+        }
+        let is_another = |transition: &Transition| !self.is_named_by_configuration(transition.identity);
+        if transitions.iter().any(is_another) {
+            // Of those that share a series the worst.
+            let others = breakers.standings(now).filter(|standing| !self.is_named_by_configuration(standing.identity));
+            let worst = others.map(|standing| standing.state).max_by_key(|state| match state {
+                State::Closed => 0,
+                State::HalfOpen => 1,
+                State::Open => 2,
+            });
+            self.counters.others().stands(worst.unwrap_or(State::Closed));
+        }
+        tell(&transitions, |identity| self.is_named_by_configuration(identity), vm);
+    }
+}
+
+/// The identity of what no rule matches; a rule has that of its match.
+const SECTION: u64 = 0;
+
+impl CircuitBreaker {
+    /// Whether the names of the breakers with this identity come from the configuration and not from requests.
+    fn is_named_by_configuration(&self, identity: u64) -> bool {
+        let mut rules = [&self.rest].into_iter().chain(self.rules.values());
+        rules.any(|rule| rule.breaker.identity == identity && rule.is_named_by_configuration())
+    }
+
+    fn series(&self, identity: u64, name: &[u8], vm: &Vm) -> Rc<Series> {
+        match self.is_named_by_configuration(identity) {
+            true => self.counters.of(name, vm),
+            false => self.counters.others(),
+        }
+    }
+
+    /// What came of a request that passed.
+    fn outcome(&self, exchange: &mut Exchange, rule: &Rule, has_begun: bool) -> Outcome {
+        let AnswerFacts { status, grpc_status, ending } = exchange.answer(&self.answer);
+        let EndingFacts { flags, code_details } = ending.unwrap_or_default();
+        // Whose upstream fails is told so by the proxy. Who is told nothing went away.
+        if status.is_none() {
+            return Outcome::Ignored;
+        }
+        let flags = ResponseFlags::from_bits(flags);
+        // The proxy says nothing of an answer of ours, and of no other.
+        let unexplained = flags.is_empty() && code_details.is_empty();
+        let reply = if unexplained { exchange.local_reply() } else { exchange.facts.reply };
+        let ending = |ends| Ending {
+            direction: exchange.direction(),
+            status,
+            grpc_status: grpc_status.filter(|_| exchange.is_grpc()),
+            flags,
+            code_details: &code_details,
+            reply,
+            ends,
+        };
+        let kind = outcome::Outcome::of(&ending(Ends::Upstream)).kind;
+        rule.guard.failures.judge(&ending(sluicegate_telemetry::ends(kind, has_begun, exchange)))
+    }
+
+    /// Whether the section is meant for this exchange.
+    fn is_active(&self, exchange: &Exchange) -> bool {
+        self.policy.enabled && exchange.goes(self.policy.directions)
+    }
+
+    /// Whether the headers of a response are not those of a failure. One hostcall.
+    fn begins_well(&self, exchange: &Exchange, rule: &Rule) -> bool {
+        let headers = exchange.response_headers().original();
+        let number = |name| std::str::from_utf8(headers.get(name)?).ok()?.parse().ok();
+        let begun = Ending {
+            direction: exchange.direction(),
+            status: number(":status"),
+            grpc_status: number("grpc-status").filter(|_| exchange.is_grpc()).map(i64::from),
+            flags: ResponseFlags::default(),
+            code_details: b"via_upstream",
+            reply: None,
+            ends: Ends::Upstream,
+        };
+        rule.guard.failures.judge(&begun) == Outcome::Success
+    }
+}
+
+/// Where the proxy sends a request; each part is asked for once, where it matters.
+struct Target<'e> {
+    exchange: &'e Exchange,
+    cluster: OnceCell<Vec<u8>>,
+    route: OnceCell<Vec<u8>>,
+}
+
+impl<'e> Target<'e> {
+    fn of(exchange: &'e Exchange) -> Target<'e> {
+        Target { exchange, cluster: OnceCell::new(), route: OnceCell::new() }
+    }
+
+    fn cluster(&self) -> &[u8] {
+        self.cluster.get_or_init(|| self.exchange.property(CLUSTER).unwrap_or_default())
+    }
+
+    fn route(&self) -> &[u8] {
+        self.route.get_or_init(|| self.exchange.property(ROUTE).unwrap_or_default())
+    }
+}
+
+/// What becomes of a request that is not to reach the upstream.
+fn shed(exchange: &mut Exchange, guard: &Guard, series: &Series, state: BreakerState, retry_after: u64) -> Flow {
+    let facts = BreakerFacts { state, shed: true };
+    if let Degradation::Fallback { header, value } = &guard.degradation {
+        series.fell_back();
+        leave(exchange, facts);
+        degradation::divert(exchange, header, value);
+        exchange.keep(Diverted(guard.hints.header.clone()));
+        return Flow::Continue;
+    }
+    series.shed();
+    // That it was shed by an open breaker the reply tells by itself.
+    if state == BreakerState::Open {
+        exchange.facts.breaker = Some(facts);
+    } else {
+        leave(exchange, facts);
+    }
+    degradation::reply(exchange, guard, state, retry_after)
+}
+
+impl Rule {
+    fn new(guard: Guard, identity: u64) -> Rule {
+        Rule { breaker: Breaker::new(identity, guard.settings.clone()), guard }
+    }
+
+    /// Told from others by what it is for, whatever its place among them.
+    fn of(matcher: &Matcher, guard: Guard) -> Rule {
+        let mut identity = Fnv::new();
+        (matcher.identity(), &guard.only).hash(&mut identity);
+        Rule::new(guard, identity.value())
+    }
+
+    /// What has a breaker of its own; `None` for a request that goes nowhere.
+    fn name(&self, exchange: &Exchange, target: &Target<'_>) -> Option<Vec<u8>> {
+        match &self.guard.per {
+            Per::Cluster => Some(target.cluster().to_vec()).filter(|name| !name.is_empty()),
+            Per::Route => Some(target.route().to_vec()),
+            Per::Host => Some(exchange.authority().map(|host| host.to_ascii_lowercase()).unwrap_or_default()),
+            Per::Header(name) => Some(exchange.header(name).unwrap_or_default().into_owned()),
+            Per::Key(name) => Some(name.as_bytes().to_vec()),
+        }
+    }
+
+    /// Whether it matters how long its calls take.
+    fn is_timed(&self) -> bool {
+        self.breaker.settings().slow_call.is_some()
+    }
+
+    /// Whether the names of its breakers come from the configuration and not from requests.
+    fn is_named_by_configuration(&self) -> bool {
+        matches!(self.guard.per, Per::Cluster | Per::Route | Per::Key(_))
+    }
+}
+
+/// Leaves how the breaker stood to other filters, in this module and in other plugins.
+fn leave(exchange: &mut Exchange, breaker: BreakerFacts) {
+    exchange.facts.breaker = Some(breaker);
+    if cfg!(all(feature = "plugin", target_os = "wasi")) {
+        exchange.hand_over_breaker(breaker);
+    }
+}
+
+fn of_state(state: State) -> BreakerState {
+    match state {
+        State::Closed => BreakerState::Closed,
+        State::Open => BreakerState::Open,
+        State::HalfOpen => BreakerState::HalfOpen,
+    }
+}

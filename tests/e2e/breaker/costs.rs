@@ -1,0 +1,78 @@
+//! What a request costs that passes, and one that is shed.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sluicegate_tests::client::Request;
+use sluicegate_tests::envoy::Envoy;
+
+use super::{Two, policy, quick};
+use crate::cost::cost_of;
+
+const LIST: &str = "env.proxy_call_foreign_function";
+const READ: &str = "env.proxy_get_header_map_pairs";
+const PROPERTY: &str = "env.proxy_get_property";
+const LEAVE: &str = "env.proxy_set_property";
+const REPLY: &str = "env.proxy_send_local_response";
+
+#[tokio::test]
+async fn a_request_that_passes_takes_five_hostcalls() {
+    let passed = cost_of("breaker", policy(quick()), &[]).await;
+    let callbacks = [
+        "proxy_on_context_create",
+        "proxy_on_request_headers",
+        "proxy_on_response_headers",
+        "proxy_on_log",
+        "proxy_on_delete",
+    ];
+    assert_eq!(passed.callbacks, callbacks);
+    // The direction, the cluster, the headers; and how it ended.
+    assert_eq!(passed.hostcalls, [PROPERTY, PROPERTY, READ, LIST]);
+    let off = cost_of("breaker", policy(json!({"enabled": false})), &[]).await;
+    assert!(off.hostcalls.is_empty(), "{off:?}");
+    let disabled = cost_of("breaker", policy(json!({"mode": "disabled"})), &[]).await;
+    assert_eq!(disabled.hostcalls, [PROPERTY]);
+}
+
+/// CPU time of a process, in seconds.
+fn cpu(envoy: &Envoy) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", envoy.pid())).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum();
+    // Linux counts them by the hundredth of a second on every machine that Envoy runs on.
+    ticks / 100.0
+}
+
+#[tokio::test]
+async fn a_shed_request_costs_less_cpu_than_one_that_passes() {
+    const REQUESTS: u64 = 4_000;
+    let mut section = quick();
+    section["rules"] = json!([{"match": {"path": {"prefix": "/shed"}}, "key": "shed"}]);
+    section["open_for"] = json!("10m");
+    section["max_open_for"] = json!("10m");
+    let mut policy = policy(section);
+    policy["access_log"] = json!({"enabled": false});
+    let two = Two::set(&policy).await;
+    two.load(60, super::failing("/shed")).await;
+    tokio::time::sleep(super::TWO_TICKS).await;
+    let mut costs = [0.0, 0.0];
+    // In turns, so that what else the machine does hits both alike.
+    for _ in 0..4 {
+        for (path, status, cost) in [("/passes", 200, 0), ("/shed", 503, 1)] {
+            let before = cpu(&two.stage.envoy);
+            let report = two.load(REQUESTS, Request::get(path)).await;
+            assert_eq!(report.answered(status), REQUESTS, "{report}");
+            costs[cost] += cpu(&two.stage.envoy) - before;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let [passed, shed] = costs.map(|cpu| cpu * 1e6 / (4.0 * REQUESTS as f64));
+    println!("{shed:.0} us of CPU for a shed request, {passed:.0} us for one that passes");
+    assert!(shed < passed, "{shed} {passed}");
+}
+
+#[tokio::test]
+async fn a_shed_request_takes_five_hostcalls() {
+    let forced = cost_of("breaker", policy(json!({"mode": "forced_open"})), &[]).await;
+    assert_eq!(forced.hostcalls, [PROPERTY, PROPERTY, READ, LEAVE, REPLY]);
+}
