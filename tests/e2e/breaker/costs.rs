@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluicegate_tests::client::Request;
-use sluicegate_tests::envoy::Envoy;
+use sluicegate_tests::envoy::{Bootstrap, Envoy};
+use sluicegate_tests::shipped;
 
 use super::{Two, policy, quick};
-use crate::cost::cost_of;
+use crate::cost::{cost_of, cost_on};
 
 const LIST: &str = "env.proxy_call_foreign_function";
 const READ: &str = "env.proxy_get_header_map_pairs";
@@ -16,7 +17,7 @@ const LEAVE: &str = "env.proxy_set_property";
 const REPLY: &str = "env.proxy_send_local_response";
 
 #[tokio::test]
-async fn a_request_that_passes_takes_five_hostcalls() {
+async fn a_request_that_passes_takes_three_hostcalls_beside_the_headers() {
     let passed = cost_of("breaker", policy(quick()), &[]).await;
     let callbacks = [
         "proxy_on_context_create",
@@ -32,6 +33,28 @@ async fn a_request_that_passes_takes_five_hostcalls() {
     assert!(off.hostcalls.is_empty(), "{off:?}");
     let disabled = cost_of("breaker", policy(json!({"mode": "disabled"})), &[]).await;
     assert_eq!(disabled.hostcalls, [PROPERTY]);
+}
+
+/// The pin of the issue: at most three beyond what the exchange has read.
+#[tokio::test]
+async fn in_the_suite_a_request_that_passes_takes_three_hostcalls_more_at_most() {
+    let module = shipped::plugin("suite").unwrap();
+    let suite = async |breaker: serde_json::Value| {
+        let alone = |shipped: Bootstrap| {
+            let alone = shipped.only("trace_context").unwrap().policy(&policy(breaker));
+            alone.module("trace_context", &module).unwrap()
+        };
+        cost_on(alone, &[]).await.hostcalls
+    };
+    let without = suite(json!({"enabled": false})).await;
+    let mut timed = quick();
+    timed["slow_call"] = json!({"threshold": "1s", "rate": 0.5});
+    let mut by_host = quick();
+    by_host["per"] = json!("host");
+    for section in [quick(), timed, by_host] {
+        let with = suite(section.clone()).await;
+        assert!(with.len() <= without.len() + 3, "{section}\n{with:?}\n{without:?}");
+    }
 }
 
 /// CPU time of a process, in seconds.

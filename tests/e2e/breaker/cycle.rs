@@ -54,12 +54,21 @@ async fn a_breaker_opens_sheds_probes_and_closes() {
     let before = upstream.requests();
     let report = two.load(500, Request::get("/")).await;
     assert_eq!((report.answered(200), upstream.requests()), (500, before + 500), "{report}");
+    // Counters reach Envoy on the tick.
+    tokio::time::sleep(TWO_TICKS).await;
     let stats = stage.envoy.stats().await.unwrap();
     assert_eq!(stats.sum("sluicegate_breaker_state", &[("breaker", "upstream")]), Some(0.0));
     for (to, cause) in [("open", "failure_rate"), ("half_open", "open_time_over"), ("closed", "recovered")] {
         let transitions = stats.sum("sluicegate_breaker_transitions_total", &[("to", to), ("cause", cause)]);
         assert_eq!(transitions, Some(1.0), "{to} {cause}");
     }
+    let count =
+        |name: &str| stats.sum(&format!("sluicegate_breaker_{name}_total"), &[("breaker", "upstream")]).unwrap();
+    assert!(count("shed") >= 1_000.0 && count("passed") >= 520.0 && count("failures") >= 20.0);
+    // What passed is what the upstreams saw.
+    let reached = (upstream.requests() + two.healthy.requests()) as f64;
+    let passed = stage.envoy.wait_for_stat("sluicegate_breaker_passed_total", &[], reached, PATIENCE).await.unwrap();
+    assert_eq!(passed, reached);
     let log = stage.envoy.log().unwrap();
     assert!(log.contains("breaker: upstream: closed to open: failure_rate, for 2.0 s"), "{log}");
 }
