@@ -83,6 +83,10 @@ pub(crate) const WRITE: &str = "env.proxy_replace_header_map_value";
 pub(crate) const PROPERTY: &str = "env.proxy_get_property";
 pub(crate) const HAND_OVER: &str = "env.proxy_set_property";
 pub(crate) const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
+pub(crate) const REMOVE: &str = "env.proxy_remove_header_map_value";
+pub(crate) const REPLY: &str = "env.proxy_send_local_response";
+/// A list of attributes.
+pub(crate) const LIST: &str = "env.proxy_call_foreign_function";
 
 #[tokio::test]
 async fn a_request_with_context_and_request_id_takes_five_callbacks_and_two_hostcalls() {

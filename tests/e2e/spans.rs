@@ -12,7 +12,7 @@ use sluicegate_tests::upstream::Upstream;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::cost::{CALLBACKS, CLOCK, HAND_OVER, PROPERTY, READ, WRITE, cost};
+use crate::cost::{CALLBACKS, CLOCK, HAND_OVER, LIST, PROPERTY, READ, WRITE, cost};
 use crate::stage::{PATIENCE, SPAN, TRACE, traceparent, with};
 
 const INBOUND: &str = "INBOUND";
@@ -356,8 +356,6 @@ async fn a_collector_that_is_down_harms_no_request_and_gets_its_spans_later() {
     }
 }
 
-const LISTS: &str = "env.proxy_call_foreign_function";
-
 #[tokio::test]
 async fn a_span_takes_four_hostcalls_and_an_exchange_without_one_none() {
     let context = |flags: &str| format!("00-{TRACE}-{SPAN}-{flags}");
@@ -372,5 +370,5 @@ async fn a_span_takes_four_hostcalls_and_an_exchange_without_one_none() {
     let with = of(&sampled).await;
     assert_eq!(with.callbacks, CALLBACKS);
     // When the response began; how it ended, which way the exchange went, and all the rest.
-    assert_eq!(with.hostcalls, [READ, HAND_OVER, WRITE, CLOCK, WRITE, LISTS, PROPERTY, LISTS]);
+    assert_eq!(with.hostcalls, [READ, HAND_OVER, WRITE, CLOCK, WRITE, LIST, PROPERTY, LIST]);
 }

@@ -110,6 +110,51 @@ fn a_request_that_falls_back_is_sent_elsewhere_and_says_so() {
 }
 
 #[test]
+fn a_worker_tells_of_a_transition_though_it_told_of_the_same_before() {
+    let (one, mut running) = filter(r#""open_for": "1s", "probes": 1"#);
+    let other = one.worker_beside();
+    other.advance(Duration::from_secs(1_700_000_000));
+    other.set("xds\0cluster_name", *b"orders");
+    let policy = r#"{"version": "1.0", "breaker": {"jitter": 0, "open_for": "1s", "probes": 1}}"#;
+    let mut beside: Running<CircuitBreaker> = other.start(policy).unwrap();
+    open(one, &mut running);
+    // The other worker finds it recovered.
+    answers(other, 200);
+    for proxy in [one, other] {
+        proxy.advance(Duration::from_secs(2));
+    }
+    beside.tick();
+    assert!(get(&mut beside).reply.is_none());
+    tick(other, &mut beside);
+    assert_eq!(other.metric("sluicegate_breaker_state.breaker=orders"), Some(0));
+    for _ in 0..64 {
+        tick(one, &mut running);
+    }
+    answers(one, 503);
+    for _ in 0..20 {
+        assert!(get(&mut running).reply.is_none());
+    }
+    let before = one.calls().len();
+    tick(one, &mut running);
+    assert!(one.calls()[before..].contains(&"proxy_record_metric"), "the gauge is set again");
+}
+
+#[test]
+fn a_key_keeps_its_breaker_whatever_else_its_rule_says() {
+    let rule = |path: &str| format!(r#""rules": [{{"match": {{"path": {{"prefix": "{path}"}}}}, "key": "pay"}}]"#);
+    let (proxy, mut running) = filter(&rule("/a"));
+    answers(proxy, 503);
+    for _ in 0..20 {
+        running.request(&[(":path", "/a")]);
+    }
+    tick(proxy, &mut running);
+    let policy = format!(r#"{{"version": "1.0", "breaker": {{{}}}}}"#, rule("/b"));
+    let mut reloaded: Running<CircuitBreaker> = proxy.start(&policy).unwrap();
+    assert!(reloaded.request(&[(":path", "/b")]).reply.is_some());
+    assert!(reloaded.request(&[(":path", "/a")]).reply.is_none());
+}
+
+#[test]
 fn in_shadow_nothing_is_shed() {
     let (proxy, mut running) = filter(r#""mode": "shadow""#);
     open(proxy, &mut running);

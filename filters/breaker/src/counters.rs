@@ -23,7 +23,6 @@ pub(crate) struct Counters {
 /// The metrics of a breaker.
 pub(crate) struct Series {
     state: Gauge,
-    told: Cell<Option<State>>,
     passed: Counter,
     shed: Counter,
     would_shed: Counter,
@@ -120,7 +119,6 @@ impl Series {
         };
         Ok(Series {
             state: vm.gauge("breaker_state", &labels)?,
-            told: Cell::new(None),
             passed: vm.counter("breaker_passed_total", &labels)?,
             shed: vm.counter("breaker_shed_total", &labels)?,
             would_shed: vm.counter("breaker_would_shed_total", &labels)?,
@@ -162,15 +160,14 @@ impl Series {
         }
     }
 
-    /// The breaker stands so; of the others, the worst of them.
+    /// The breaker stands so; of the others, the worst of them. Told at every transition, also where it was the last that
+    /// this worker told: another may have told of one in between.
     pub(crate) fn stands(&self, state: State) {
-        if self.told.replace(Some(state)) != Some(state) {
-            self.state.set(match state {
-                State::Closed => 0,
-                State::Open => 1,
-                State::HalfOpen => 2,
-            });
-        }
+        self.state.set(match state {
+            State::Closed => 0,
+            State::Open => 1,
+            State::HalfOpen => 2,
+        });
     }
 }
 

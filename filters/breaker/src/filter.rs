@@ -180,6 +180,9 @@ impl Filter for CircuitBreaker {
 /// The identity of what no rule matches; a rule has that of its match.
 const SECTION: u64 = 0;
 
+/// The identity of rules that name a key of their own: no two have the same, and what else they say may change.
+const KEYED: u64 = 1;
+
 impl CircuitBreaker {
     /// Whether the names of the breakers with this identity come from the configuration and not from requests.
     fn is_named_by_configuration(&self, identity: u64) -> bool {
@@ -287,8 +290,11 @@ impl Rule {
         Rule { breaker: Breaker::new(identity, guard.settings.clone()), guard }
     }
 
-    /// Told from others by what it is for, whatever its place among them.
+    /// Told from others by its key, or else by what it is for, whatever its place among them.
     fn of(matcher: &Matcher, guard: Guard) -> Rule {
+        if let Per::Key(_) = guard.per {
+            return Rule::new(guard, KEYED);
+        }
         let mut identity = Fnv::new();
         (matcher.identity(), &guard.only).hash(&mut identity);
         Rule::new(guard, identity.value())

@@ -8,7 +8,7 @@ use sluicegate_tests::client::load::{Load, Until};
 use sluicegate_tests::client::{Protocol, Request};
 
 use super::{attribute, read};
-use crate::cost::cost_of;
+use crate::cost::{CALLBACKS, CLOCK, HAND_OVER, LIST, PROPERTY, READ, cost_of};
 use crate::stage::{PATIENCE, SPAN, Stage, TRACE};
 
 fn policy(section: Value) -> Value {
@@ -111,30 +111,17 @@ async fn no_line_is_lost_or_doubled_while_the_policy_changes() {
     assert_eq!(policies.len(), versions.len(), "a policy is told by its version");
 }
 
-const DIRECTION: &str = "env.proxy_get_property";
-const READ: &str = "env.proxy_get_header_map_pairs";
-const CLOCK: &str = "env.proxy_get_current_time_nanoseconds";
-const ATTRIBUTES: &str = "env.proxy_call_foreign_function";
-const LEAVE: &str = "env.proxy_set_property";
-
 /// The pins of the issue: at most 4 hostcalls for what is not logged, at most 8 for a line with all default attributes.
 #[tokio::test]
 async fn what_is_not_logged_takes_four_hostcalls_and_a_line_two_more() {
     let not_sampled = sampled("00");
     let crossings = cost_of("access_log", policy(json!({})), &[("traceparent", &not_sampled)]).await;
-    let callbacks = [
-        "proxy_on_context_create",
-        "proxy_on_request_headers",
-        "proxy_on_response_headers",
-        "proxy_on_log",
-        "proxy_on_delete",
-    ];
-    assert_eq!(crossings.callbacks, callbacks);
-    assert_eq!(crossings.hostcalls, [DIRECTION, READ, CLOCK, ATTRIBUTES]);
+    assert_eq!(crossings.callbacks, CALLBACKS);
+    assert_eq!(crossings.hostcalls, [PROPERTY, READ, CLOCK, LIST]);
 
     let sampled = sampled("01");
     let logged = cost_of("access_log", policy(json!({})), &[("traceparent", &sampled)]).await;
-    assert_eq!(logged.hostcalls, [DIRECTION, READ, CLOCK, ATTRIBUTES, ATTRIBUTES, LEAVE]);
+    assert_eq!(logged.hostcalls, [PROPERTY, READ, CLOCK, LIST, LIST, HAND_OVER]);
 
     let full = json!({"profile": "dev", "attributes": [
         {"name": "a", "request_header": "x-a"},
@@ -143,13 +130,13 @@ async fn what_is_not_logged_takes_four_hostcalls_and_a_line_two_more() {
         {"name": "d", "response_header": "content-type"},
     ]});
     let full = cost_of("access_log", policy(full), &[("traceparent", &sampled)]).await;
-    assert_eq!(full.hostcalls, [DIRECTION, READ, CLOCK, ATTRIBUTES, ATTRIBUTES, READ, READ, LEAVE]);
+    assert_eq!(full.hostcalls, [PROPERTY, READ, CLOCK, LIST, LIST, READ, READ, HAND_OVER]);
 }
 
 #[tokio::test]
 async fn the_callers_side_of_a_hop_takes_one_hostcall_and_a_section_that_is_off_none() {
     let other = cost_of("access_log", policy(json!({"direction": "outbound"})), &[]).await;
-    assert_eq!(other.hostcalls, [DIRECTION]);
+    assert_eq!(other.hostcalls, [PROPERTY]);
     let off = cost_of("access_log", policy(json!({"enabled": false})), &[]).await;
     assert!(off.hostcalls.is_empty(), "{off:?}");
 }

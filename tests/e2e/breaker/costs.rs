@@ -8,25 +8,12 @@ use sluicegate_tests::envoy::{Bootstrap, Envoy};
 use sluicegate_tests::shipped;
 
 use super::{Two, policy, quick};
-use crate::cost::{cost_of, cost_on};
-
-const LIST: &str = "env.proxy_call_foreign_function";
-const READ: &str = "env.proxy_get_header_map_pairs";
-const PROPERTY: &str = "env.proxy_get_property";
-const LEAVE: &str = "env.proxy_set_property";
-const REPLY: &str = "env.proxy_send_local_response";
+use crate::cost::{CALLBACKS, HAND_OVER, LIST, PROPERTY, READ, REPLY, cost_of, cost_on};
 
 #[tokio::test]
 async fn a_request_that_passes_takes_three_hostcalls_beside_the_headers() {
     let passed = cost_of("breaker", policy(quick()), &[]).await;
-    let callbacks = [
-        "proxy_on_context_create",
-        "proxy_on_request_headers",
-        "proxy_on_response_headers",
-        "proxy_on_log",
-        "proxy_on_delete",
-    ];
-    assert_eq!(passed.callbacks, callbacks);
+    assert_eq!(passed.callbacks, CALLBACKS);
     // The direction, the cluster, the headers; and how it ended.
     assert_eq!(passed.hostcalls, [PROPERTY, PROPERTY, READ, LIST]);
     let off = cost_of("breaker", policy(json!({"enabled": false})), &[]).await;
@@ -97,5 +84,5 @@ async fn a_shed_request_costs_less_cpu_than_one_that_passes() {
 #[tokio::test]
 async fn a_shed_request_takes_five_hostcalls() {
     let forced = cost_of("breaker", policy(json!({"mode": "forced_open"})), &[]).await;
-    assert_eq!(forced.hostcalls, [PROPERTY, PROPERTY, READ, LEAVE, REPLY]);
+    assert_eq!(forced.hostcalls, [PROPERTY, PROPERTY, READ, HAND_OVER, REPLY]);
 }

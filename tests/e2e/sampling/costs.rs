@@ -4,13 +4,11 @@ use serde_json::{Value, json};
 use sluicegate_tests::envoy::Bootstrap;
 use sluicegate_tests::shipped;
 
-use crate::cost::{Crossings, HAND_OVER, WRITE, cost_on};
+use crate::cost::{Crossings, HAND_OVER, LIST, PROPERTY, REMOVE, WRITE, cost_on};
 use crate::stage::{SPAN, TRACE};
 
-const LIST: &str = "env.proxy_call_foreign_function";
-const REMOVE: &str = "env.proxy_remove_header_map_value";
-const DIRECTION: &str = "env.proxy_get_property";
-const ID: &str = DIRECTION;
+const DIRECTION: &str = PROPERTY;
+const ID: &str = PROPERTY;
 
 /// The sampler alone, behind what trace-context leaves of a trace.
 async fn cost(section: Value, state: Option<&str>, headers: &[(&str, &str)]) -> Crossings {
