@@ -79,7 +79,18 @@ fn with_second(shipped: Bootstrap, port: u16) -> Bootstrap {
     });
     let to_healthy = |matched: Value| json!({"match": matched, "route": {"cluster": "healthy"}});
     let fallback = json!({"prefix": "/", "headers": [{"name": "x-route", "string_match": {"exact": "fallback"}}]});
-    let added = [to_healthy(json!({"prefix": "/healthy"})), to_healthy(fallback)];
+    let to_first = |prefix: &str, more: Value| {
+        let mut route = json!({"cluster": "upstream"});
+        route.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"match": {"prefix": prefix}, "route": route})
+    };
+    let retries = json!({"retry_policy": {"retry_on": "5xx,reset,connect-failure", "num_retries": 3}});
+    let added = [
+        to_healthy(json!({"prefix": "/healthy"})),
+        to_healthy(fallback),
+        to_first("/retried", retries),
+        to_first("/hurried", json!({"timeout": "0.2s"})),
+    ];
     let routes = "/route_config/virtual_hosts/0/routes";
     shipped
         .edit(|config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))

@@ -140,6 +140,27 @@ fn a_worker_tells_of_a_transition_though_it_told_of_the_same_before() {
 }
 
 #[test]
+fn a_new_vm_goes_on_with_the_series_of_the_one_before() {
+    let (proxy, mut running) = filter("");
+    answers(proxy, 200);
+    get(&mut running);
+    tick(proxy, &mut running);
+    let after = proxy.worker_beside();
+    let _running: Running<CircuitBreaker> = after.start(r#"{"version": "1.0"}"#).unwrap();
+    assert_eq!(after.metric("sluicegate_breaker_passed_total.breaker=orders"), Some(0), "defined before any request");
+}
+
+#[test]
+fn routes_without_a_name_share_a_series() {
+    let (proxy, mut running) = filter(r#""per": "route""#);
+    answers(proxy, 200);
+    get(&mut running);
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_passed_total.breaker=_other"), Some(1));
+    assert_eq!(proxy.metric("sluicegate_breaker_passed_total.breaker="), None);
+}
+
+#[test]
 fn a_key_keeps_its_breaker_whatever_else_its_rule_says() {
     let rule = |path: &str| format!(r#""rules": [{{"match": {{"path": {{"prefix": "{path}"}}}}, "key": "pay"}}]"#);
     let (proxy, mut running) = filter(&rule("/a"));

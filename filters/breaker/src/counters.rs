@@ -4,13 +4,15 @@
 //! their own, and no more than [`MAX_SERIES`]; all others share one.
 
 use crate::{Cause, Outcome, State, Transition, Uncounted};
-use sluicegate_host::{Counter, Gauge, HostError, Level, Vm};
+use sluicegate_host::{Counter, Gauge, HostError, Level, Vm, shared};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub(crate) struct Counters {
     own: RefCell<BTreeMap<Box<[u8]>, Rc<Series>>>,
+    /// There are series that other VMs, and those that come after us, have not heard of.
+    has_news: Cell<bool>,
     others: Rc<Series>,
     keys: Gauge,
     told_keys: Cell<usize>,
@@ -23,6 +25,8 @@ pub(crate) struct Counters {
 /// The metrics of a breaker.
 pub(crate) struct Series {
     state: Gauge,
+    /// As this worker told it last.
+    told: Cell<State>,
     passed: Counter,
     shed: Counter,
     would_shed: Counter,
@@ -37,6 +41,12 @@ const MAX_SERIES: usize = 32;
 
 /// What the others go by. No cluster, route or key of the policy is called so.
 const OTHERS: &str = "_other";
+
+/// Shared data: the names of breakers that have series of their own.
+const NAMES: &str = "sluicegate.breaker.names";
+
+/// In no name of a cluster, a route or a key.
+const SEPARATOR: u8 = 0;
 
 /// As many lines per tick: callers may make as many keys as there is room for.
 const MAX_LINES: usize = 10;
@@ -55,9 +65,18 @@ const TRANSITIONS: [(State, Cause); 7] = [
 ];
 
 impl Counters {
+    /// With the series that there were before: a proxy goes on with those that a new VM defines while it is configured, and
+    /// begins anew with others.
     pub(crate) fn define(vm: &Vm) -> Result<Counters, HostError> {
+        shared::ensure(vm.host(), NAMES, &[])?;
+        let names = shared::read(vm.host(), NAMES)?.unwrap_or_default();
+        let mut own = BTreeMap::new();
+        for name in split(&names).take(MAX_SERIES) {
+            own.insert(name.into(), Rc::new(Series::define(vm, &shown(name))?));
+        }
         Ok(Counters {
-            own: RefCell::default(),
+            own: RefCell::new(own),
+            has_news: Cell::new(false),
             others: Rc::new(Series::define(vm, OTHERS)?),
             keys: vm.gauge("breaker_keys", &[])?,
             told_keys: Cell::new(0),
@@ -68,19 +87,33 @@ impl Counters {
         })
     }
 
-    /// The series of a breaker whose name comes from the configuration.
-    pub(crate) fn of(&self, name: &[u8], vm: &Vm) -> Rc<Series> {
+    /// The series of a breaker whose name comes from the configuration; `None` where there is no room for another.
+    pub(crate) fn own(&self, name: &[u8], vm: &Vm) -> Option<Rc<Series>> {
         let mut own = self.own.borrow_mut();
         if let Some(series) = own.get(name) {
-            return Rc::clone(series);
+            return Some(Rc::clone(series));
         }
-        let is_room = own.len() < MAX_SERIES;
-        match is_room.then(|| Series::define(vm, &shown(name))).and_then(Result::ok).map(Rc::new) {
-            Some(series) => {
-                own.insert(name.into(), Rc::clone(&series));
-                series
-            }
-            None => self.others(),
+        // A route may have no name, and a label may not be empty.
+        if name.is_empty() || own.len() >= MAX_SERIES {
+            return None;
+        }
+        let series = Rc::new(Series::define(vm, &shown(name)).ok()?);
+        own.insert(name.into(), Rc::clone(&series));
+        self.has_news.set(true);
+        Some(series)
+    }
+
+    /// Tells of new series those VMs that come after us. Two hostcalls where there are any.
+    pub(crate) fn publish(&self, vm: &Vm) {
+        if self.has_news.replace(false) {
+            let own = self.own.borrow();
+            let add = |names: &[u8]| {
+                let mut all: BTreeSet<&[u8]> = split(names).collect();
+                all.extend(own.keys().map(|name| &name[..]));
+                Some(all.into_iter().take(MAX_SERIES).collect::<Vec<_>>().join(&SEPARATOR))
+            };
+            // Else a replaced module begins its counters anew.
+            _ = shared::update(vm.host(), NAMES, add);
         }
     }
 
@@ -119,6 +152,7 @@ impl Series {
         };
         Ok(Series {
             state: vm.gauge("breaker_state", &labels)?,
+            told: Cell::new(State::Closed),
             passed: vm.counter("breaker_passed_total", &labels)?,
             shed: vm.counter("breaker_shed_total", &labels)?,
             would_shed: vm.counter("breaker_would_shed_total", &labels)?,
@@ -160,14 +194,16 @@ impl Series {
         }
     }
 
-    /// The breaker stands so; of the others, the worst of them. Told at every transition, also where it was the last that
-    /// this worker told: another may have told of one in between.
+    /// The breaker stands so, as far as this worker knows; of the others, the worst of them. Every worker tells what is news
+    /// to it, so that the last one to hear of a transition tells the last one.
     pub(crate) fn stands(&self, state: State) {
-        self.state.set(match state {
-            State::Closed => 0,
-            State::Open => 1,
-            State::HalfOpen => 2,
-        });
+        if self.told.replace(state) != state {
+            self.state.set(match state {
+                State::Closed => 0,
+                State::Open => 1,
+                State::HalfOpen => 2,
+            });
+        }
     }
 }
 
@@ -187,6 +223,10 @@ pub(crate) fn tell(transitions: &[Transition], is_known: impl Fn(u64) -> bool, v
     if let Some(more) = transitions.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
         vm.log(Level::Warn, &format!("breaker: and {more} more in this moment"));
     }
+}
+
+fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|byte| *byte == SEPARATOR).filter(|name| !name.is_empty())
 }
 
 /// Without anything that would break a line or a label.

@@ -4,8 +4,8 @@ use crate::policy::{Degradation, FixedResponse, Guard, Hints};
 use sluicegate_host::{BreakerState, Exchange, Flow, GrpcStatus, LocalReply, Problem, Response};
 use std::borrow::Cow;
 
-/// Tells callers that are proxies that this is no failure of the host, so that their outlier detection and retries let it
-/// be (Envoy, router filter).
+/// Tells callers that load was shed, as Envoy itself does where its own limits shed it. Envoy's retries and outlier
+/// detection do not heed it; callers' libraries may.
 const OVERLOADED: &str = "x-envoy-overloaded";
 
 /// When a gRPC client may try again, in milliseconds (gRFC A6).

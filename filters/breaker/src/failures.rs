@@ -22,7 +22,7 @@ pub(crate) struct Failures {
 
 /// The kinds that a policy may name. Not those that statuses tell of, and none by which callers could open a breaker for
 /// all others: whoever leaves, is denied, or asks for what there is not.
-const NAMED: [ErrorKind; 13] = [
+const NAMED: [ErrorKind; 12] = [
     ErrorKind::Timeout,
     ErrorKind::Connect,
     ErrorKind::Dns,
@@ -35,7 +35,6 @@ const NAMED: [ErrorKind; 13] = [
     ErrorKind::AuthUnavailable,
     ErrorKind::FaultInjected,
     ErrorKind::LocalReply,
-    ErrorKind::NoResponse,
 ];
 
 /// Those by which an upstream fails without an answer.
@@ -64,7 +63,7 @@ impl Failures {
     /// What one of them is, for people.
     pub(crate) const ACCEPTED: &'static str = "an HTTP status such as \"503\", a class of them such as \"5xx\", a gRPC code such \
         as \"UNAVAILABLE\", or one of \"timeout\", \"connect\", \"dns\", \"reset\", \"protocol\", \"no_healthy_upstream\", \
-        \"overflow\", \"overload\", \"rate_limited\", \"auth_unavailable\", \"fault_injected\", \"local_reply\", \"no_response\"";
+        \"overflow\", \"overload\", \"rate_limited\", \"auth_unavailable\", \"fault_injected\", \"local_reply\"";
 
     /// Whether this is one of those.
     pub(crate) fn is_one(text: &str) -> bool {

@@ -3,13 +3,14 @@
 use crate::counters::{Counters, Series, tell};
 use crate::degradation;
 use crate::policy::{BreakerPolicy, Degradation, Guard, Per};
-use crate::{Breaker, Breakers, Mode, Outcome, State, TICK, Ticket, Transition, Verdict};
+use crate::{Breaker, Breakers, Mode, Outcome, State, TICK, Ticket, Verdict};
 use sluicegate_host::{
     AnswerFacts, AnswerList, BreakerFacts, BreakerState, Callbacks, EndingFacts, Exchange, Filter, Flow, Rejected, Vm,
 };
 use sluicegate_policy::{Document, Fnv, Matcher, RequestView, Rules};
 use sluicegate_telemetry::outcome::{self, Ending, Ends, ResponseFlags};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,8 +25,14 @@ pub struct CircuitBreaker {
     answer: AnswerList,
     /// When the last tick was, in nanoseconds since the Unix epoch: it costs a request no hostcall.
     now: Cell<u64>,
+    ticks: Cell<u32>,
+    /// The identities of breakers whose names come from the configuration and not from requests.
+    named: BTreeSet<u64>,
     counters: Counters,
 }
+
+/// At every so manieth tick it is told how breakers stand, and at once where a transition was made here.
+const STATES_EVERY: u32 = 10;
 
 /// What guards the requests of a rule.
 struct Rule {
@@ -62,13 +69,17 @@ impl Filter for CircuitBreaker {
         let mut policy = BreakerPolicy::read(document);
         let rules = std::mem::take(&mut policy.rules);
         let rules = rules.map(|matcher, guard| Rc::new(Rule::of(matcher, guard)));
+        let rest = Rc::new(Rule::new(policy.default.clone(), SECTION));
+        let all = [&rest].into_iter().chain(rules.values());
         let now = vm.now()?;
         Ok(CircuitBreaker {
-            rest: Rc::new(Rule::new(policy.default.clone(), SECTION)),
+            named: all.filter(|rule| rule.is_named_by_configuration()).map(|rule| rule.breaker.identity).collect(),
+            rest,
             rules,
             breakers: RefCell::new(Breakers::new(policy.max_keys, vm.host(), now)?),
             answer: AnswerList::with_ending(vm),
             now: Cell::new(now),
+            ticks: Cell::new(0),
             counters: Counters::define(vm)?,
             policy,
         })
@@ -87,10 +98,7 @@ impl Filter for CircuitBreaker {
         // Without a cluster there is nobody to be spared.
         let Some(name) = rule.name(exchange, &target) else { return Flow::Continue };
         let vm = exchange.vm();
-        let series = match rule.is_named_by_configuration() {
-            true => self.counters.of(&name, vm),
-            false => self.counters.others(),
-        };
+        let series = self.series(rule.breaker.identity, &name, vm).unwrap_or_else(|| self.counters.others());
         let admission = self.breakers.borrow_mut().admit(&rule.breaker, &name, vm.host(), self.now.get());
         let state = of_state(admission.state);
         if !matches!(admission.verdict, Verdict::Shed { .. }) {
@@ -146,6 +154,9 @@ impl Filter for CircuitBreaker {
     }
 
     fn on_tick(&self, vm: &Vm) {
+        if !self.policy.enabled {
+            return;
+        }
         let Ok(now) = vm.now() else { return };
         self.now.set(now);
         let mut breakers = self.breakers.borrow_mut();
@@ -155,25 +166,18 @@ impl Filter for CircuitBreaker {
         self.counters.keys(breakers.keys());
         self.counters.uncounted(breakers.take_uncounted());
         let transitions = breakers.take_transitions();
+        drop(breakers);
         for transition in &transitions {
             let series = self.series(transition.identity, &transition.name, vm);
-            series.changed(transition);
-            if self.is_named_by_configuration(transition.identity) {
-                series.stands(transition.to);
-            }
+            series.unwrap_or_else(|| self.counters.others()).changed(transition);
         }
-        let is_another = |transition: &Transition| !self.is_named_by_configuration(transition.identity);
-        if transitions.iter().any(is_another) {
-            // Of those that share a series the worst.
-            let others = breakers.standings(now).filter(|standing| !self.is_named_by_configuration(standing.identity));
-            let worst = others.map(|standing| standing.state).max_by_key(|state| match state {
-                State::Closed => 0,
-                State::HalfOpen => 1,
-                State::Open => 2,
-            });
-            self.counters.others().stands(worst.unwrap_or(State::Closed));
+        let ticks = self.ticks.get();
+        self.ticks.set(ticks.wrapping_add(1));
+        if !transitions.is_empty() || ticks.is_multiple_of(STATES_EVERY) {
+            self.tell_states(&self.breakers.borrow(), now, vm);
+            self.counters.publish(vm);
         }
-        tell(&transitions, |identity| self.is_named_by_configuration(identity), vm);
+        tell(&transitions, |identity| self.named.contains(&identity), vm);
     }
 }
 
@@ -184,17 +188,21 @@ const SECTION: u64 = 0;
 const KEYED: u64 = 1;
 
 impl CircuitBreaker {
-    /// Whether the names of the breakers with this identity come from the configuration and not from requests.
-    fn is_named_by_configuration(&self, identity: u64) -> bool {
-        let mut rules = [&self.rest].into_iter().chain(self.rules.values());
-        rules.any(|rule| rule.breaker.identity == identity && rule.is_named_by_configuration())
+    /// The series of a breaker; `None` for one that shares a series with others.
+    fn series(&self, identity: u64, name: &[u8], vm: &Vm) -> Option<Rc<Series>> {
+        if self.named.contains(&identity) { self.counters.own(name, vm) } else { None }
     }
 
-    fn series(&self, identity: u64, name: &[u8], vm: &Vm) -> Rc<Series> {
-        match self.is_named_by_configuration(identity) {
-            true => self.counters.of(name, vm),
-            false => self.counters.others(),
+    fn tell_states(&self, breakers: &Breakers, now: u64, vm: &Vm) {
+        let mut worst = State::Closed;
+        for standing in breakers.standings(now) {
+            match self.series(standing.identity, &standing.name, vm) {
+                Some(series) => series.stands(standing.state),
+                None if standing.state == State::Open || worst == State::Closed => worst = standing.state,
+                None => {}
+            }
         }
+        self.counters.others().stands(worst);
     }
 
     /// What came of a request that passed.
@@ -209,16 +217,20 @@ impl CircuitBreaker {
         // The proxy says nothing of an answer of ours, and of no other.
         let unexplained = flags.is_empty() && code_details.is_empty();
         let reply = if unexplained { exchange.local_reply() } else { exchange.facts.reply };
+        // A caller may call its request gRPC, of whose plain answer the proxy makes a gRPC status: no failure of the upstream.
+        let is_grpc = |status: &i64| exchange.is_grpc() && (*status == 0 || is_grpc_response(exchange));
+        let grpc_status = grpc_status.filter(is_grpc);
         let ending = |ends| Ending {
             direction: exchange.direction(),
             status,
-            grpc_status: grpc_status.filter(|_| exchange.is_grpc()),
+            grpc_status,
             flags,
             code_details: &code_details,
             reply,
             ends,
         };
         let kind = outcome::Outcome::of(&ending(Ends::Upstream)).kind;
+        let has_begun = has_begun && kind.is_some() && !is_trailers_only(exchange);
         rule.guard.failures.judge(&ending(sluicegate_telemetry::ends(kind, has_begun, exchange)))
     }
 
@@ -320,6 +332,18 @@ impl Rule {
     fn is_named_by_configuration(&self) -> bool {
         matches!(self.guard.per, Per::Cluster | Per::Route | Per::Key(_))
     }
+}
+
+/// Whether the response is gRPC as well. One hostcall.
+fn is_grpc_response(exchange: &Exchange) -> bool {
+    let headers = exchange.response_headers().original();
+    headers.get("content-type").is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
+}
+
+/// Whether a response is over with its headers (gRPC over HTTP/2, Trailers-Only), as one is that the proxy makes up in the
+/// place of an upstream that did not answer. One hostcall.
+fn is_trailers_only(exchange: &Exchange) -> bool {
+    exchange.response_headers().original().get("grpc-status").is_some()
 }
 
 /// Leaves how the breaker stood to other filters, in this module and in other plugins.

@@ -121,7 +121,7 @@ const A_KEY: &str = "a name of 1 to 64 letters, digits, `_`, `-` and `.`";
 const A_KEY_OF_ITS_OWN: &str =
     "a `key` that neither the section nor another rule has, or `per`: no two share a breaker";
 
-/// Their values would be compared by a hash that anybody can compute, and told in a log.
+/// Their values would be compared by a hash that anybody can compute.
 const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
 const A_HEADER_TO_GO_BY: &str =
     "an HTTP header name (RFC 9110 §5.1), not one that holds credentials; `per: host` for the host";
@@ -200,6 +200,9 @@ impl Only {
     fn read(rule: &Section<'_>) -> Only {
         let names = |field, accepted| {
             let names = rule.strings_where(field, |name| (1..=NAME_BYTES).contains(&name.len()), accepted);
+            if names.as_ref().is_some_and(Vec::is_empty) {
+                rule.reject(field, "at least one name; leave the field out for any");
+            }
             names.unwrap_or_default().into_iter().map(str::to_owned).collect()
         };
         Only { clusters: names("cluster", A_CLUSTER), routes: names("route", A_ROUTE) }

@@ -151,6 +151,9 @@ impl Filter for Sampler {
     }
 
     fn on_tick(&self, vm: &Vm) {
+        if !self.policy.enabled {
+            return;
+        }
         let Ok(now) = vm.now() else { return };
         self.now.set(now);
         let mut load = self.load.borrow_mut();

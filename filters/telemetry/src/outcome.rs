@@ -138,7 +138,7 @@ fn kind(ending: &Ending<'_>, response: Response) -> Option<ErrorKind> {
         .reply
         .map(of_reply)
         .or_else(|| details::better_known(ending.code_details))
-        .or_else(|| ending.flags.kind())
+        .or_else(|| ending.flags.kind().filter(|kind| !is_of_retries(*kind, ending.code_details)))
         .or_else(|| details::kind(ending.code_details))
         .or_else(|| of_response(ending.code_details, response))?;
     let ends = if response.status == Some(101) { Ends::Either } else { ending.ends };
@@ -151,6 +151,11 @@ fn kind(ending: &Ending<'_>, response: Response) -> Option<ErrorKind> {
         kind => kind.is_of_a_response() && response.status.is_some() && !response.failed(),
     };
     (!in_order).then_some(found)
+}
+
+/// The upstream answered, and no budget was left to try again: what it answered counts.
+fn is_of_retries(kind: ErrorKind, code_details: &[u8]) -> bool {
+    kind == ErrorKind::Overflow && details::via_upstream(code_details)
 }
 
 fn of_reply(reply: LocalReply) -> ErrorKind {

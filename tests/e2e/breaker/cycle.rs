@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluicegate_tests::client::load::{Load, Until};
 use sluicegate_tests::client::{Protocol, Request};
 use tokio::time::Instant;
 
@@ -172,4 +173,40 @@ async fn slow_calls_open_it_and_a_long_stream_is_none() {
     assert_eq!(two.get("/").await.header("x-sluicegate-breaker"), Some("open"));
     let labels = [("to", "open"), ("cause", "slow_calls")];
     two.stage.envoy.wait_for_stat("sluicegate_breaker_transitions_total", &labels, 1.0, PATIENCE).await.unwrap();
+}
+
+/// Envoy's budget for retries is soon used up where everything fails, which it says in a flag of its own.
+#[tokio::test]
+async fn retries_hide_no_failure() {
+    let two = Two::set(&policy(quick())).await;
+    let load = Load { connections: 40, protocol: Protocol::Http1, until: Until::Requests(200) };
+    load.run(two.stage.envoy.address(), |_| failing("/retried")).await;
+    tokio::time::sleep(TWO_TICKS).await;
+    assert_eq!(two.get("/retried").await.header("x-sluicegate-breaker"), Some("open"));
+}
+
+#[tokio::test]
+async fn a_grpc_upstream_that_hangs_opens_it() {
+    let two = Two::set(&policy(quick())).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let call = Request::grpc("/hurried/Add", b"x").header("x-upstream-delay", "1000ms");
+        let address = two.stage.envoy.address();
+        calls.spawn(async move { call.send(address, Protocol::Http2).await.unwrap() });
+    }
+    assert!(calls.join_all().await.iter().all(|reply| reply.header("grpc-status") == Some("14")));
+    tokio::time::sleep(TWO_TICKS).await;
+    assert_eq!(two.get("/").await.header("x-sluicegate-breaker"), Some("open"));
+}
+
+#[tokio::test]
+async fn a_caller_cannot_open_it_by_calling_a_request_grpc() {
+    let two = Two::set(&policy(quick())).await;
+    for status in ["200", "400", "429"] {
+        let faked = Request::get("/").header("content-type", "application/grpc").header("x-upstream-status", status);
+        let faked = faked.header("x-upstream-response-header", "content-type=text/plain");
+        two.load(60, faked).await;
+    }
+    tokio::time::sleep(TWO_TICKS).await;
+    assert_eq!(two.get("/").await.status, 200);
 }

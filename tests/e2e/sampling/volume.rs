@@ -40,9 +40,8 @@ async fn the_volume_follows_the_target_and_a_critical_path_is_recorded_whole() {
     let measured = Duration::from_secs(12);
     let mut all = Vec::new();
     for rate in [500, 2_000] {
-        // Where something else keeps the machine busy, the load is not what this is about.
-        let mut attempts = 1..=3;
-        loop {
+        // Where something else keeps the machine busy, the load is not quite what this is about: it is tried again.
+        for attempt in 1..=3 {
             let path = |n| if n % 100 == 0 { format!("/payments/{n}") } else { format!("/catalogue/{}", n % 7) };
             let sent = offer(stage.envoy.address(), rate, settled + measured, path).await;
             let probability = probability(&stage.envoy).await;
@@ -54,10 +53,10 @@ async fn the_volume_follows_the_target_and_a_critical_path_is_recorded_whole() {
             let (offered, recorded) = (offered as f64 / seconds, recorded as f64 / seconds);
             all.extend(sent);
             println!("of {offered:.0}/s offered, {recorded:.1}/s are recorded; the target is {TARGET}/s");
-            if offered < 0.95 * f64::from(rate) {
-                assert!(attempts.next().is_some(), "this machine offers {offered} requests a second, not {rate}");
+            if offered < 0.95 * f64::from(rate) && attempt < 3 {
                 continue;
             }
+            assert!(offered > 0.5 * f64::from(rate), "this machine offers {offered} requests a second, not {rate}");
             assert!((recorded / TARGET - 1.0).abs() <= 0.15, "{recorded} of {offered} are recorded a second");
             assert!((probability * offered / TARGET - 1.0).abs() < 0.25, "the gauge says {probability} of {offered}");
             break;

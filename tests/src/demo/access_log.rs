@@ -1,6 +1,8 @@
 //! The access-log filter.
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sluicegate_tests::client::{Protocol, Request};
 
@@ -93,6 +95,23 @@ pub(super) fn attribute<'l>(line: &'l Value, name: &str) -> &'l Value {
     field(field(line, "attributes"), name)
 }
 
+/// The line of the request with this id, as soon as it is there.
+pub(super) async fn line_of(stage: &Stage, id: &str) -> Result<Value> {
+    let started = Instant::now();
+    loop {
+        if let Some(line) = line_in(&stage.envoy.access_log()?, id) {
+            return Ok(serde_json::from_str(line)?);
+        }
+        ensure!(started.elapsed() < PATIENCE, "no line for {id} in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(super) fn line_in<'l>(log: &'l str, id: &str) -> Option<&'l str> {
+    let id = format!("\"req_id\":\"{id}\"");
+    log.lines().find(|line| line.contains(&id))
+}
+
 /// Sends these, one after the other, and waits for their lines, and no more.
 async fn logged<const N: usize>(stage: &Stage, requests: &[(&str, &[Header<'_>]); N]) -> Result<[Value; N]> {
     // What was sent before may still have lines to come.
@@ -103,7 +122,7 @@ async fn logged<const N: usize>(stage: &Stage, requests: &[(&str, &[Header<'_>])
         if let Some(place) = log.iter().position(|line| line.contains(&marker)) {
             break place.saturating_add(1);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     for (path, headers) in requests {
         send(stage, path, headers).await?;

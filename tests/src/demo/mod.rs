@@ -3,6 +3,7 @@
 //! Envoy or the service. A filter adds a module with its parts, and a line to [`PARTS`].
 
 mod access_log;
+mod breaker;
 mod counters;
 mod page;
 mod policy;
@@ -23,8 +24,8 @@ use stage::Stage;
 pub(crate) use stay::stay;
 
 /// Everything there is to show, in order.
-const PARTS: [&[Part]; 5] =
-    [&trace_context::PARTS, &access_log::PARTS, &sampling::PARTS, &policy::PARTS, &counters::PARTS];
+const PARTS: [&[Part]; 6] =
+    [&trace_context::PARTS, &access_log::PARTS, &sampling::PARTS, &breaker::PARTS, &policy::PARTS, &counters::PARTS];
 
 /// One behaviour.
 struct Part {

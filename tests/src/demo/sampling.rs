@@ -10,10 +10,10 @@ use sluicegate_tests::seen::Seen;
 use tokio::time::MissedTickBehavior;
 
 use super::Part;
-use super::access_log::attribute;
+use super::access_log::{attribute, line_in, line_of};
 use super::page::Page;
 use super::policy::{changed, show_policy};
-use super::stage::{CONNECTIONS, PATIENCE, Stage, Verdict};
+use super::stage::{CONNECTIONS, Stage, Verdict};
 use super::trace_context::{SPAN, TRACE, Traceparent, traceparent};
 
 pub(super) const PARTS: [Part; 3] = [
@@ -208,23 +208,6 @@ async fn forces(stage: &Stage, page: &mut Page) -> Result<()> {
     let logged = [&log, &stage.envoy.log()?].iter().any(|log| log.contains(SECRET));
     page.check(!passed_on && !logged, "the header goes no further, and no log has the secret");
     Ok(())
-}
-
-/// The line of the request with this id, as soon as it is there.
-async fn line_of(stage: &Stage, id: &str) -> Result<Value> {
-    let started = Instant::now();
-    loop {
-        if let Some(line) = line_in(&stage.envoy.access_log()?, id) {
-            return Ok(serde_json::from_str(line)?);
-        }
-        ensure!(started.elapsed() < PATIENCE, "no line for {id} in {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn line_in<'l>(log: &'l str, id: &str) -> Option<&'l str> {
-    let id = format!("\"req_id\":\"{id}\"");
-    log.lines().find(|line| line.contains(&id))
 }
 
 /// The hops, and what each of them records.

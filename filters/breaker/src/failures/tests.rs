@@ -345,7 +345,7 @@ fn what_is_neither_a_status_nor_a_code_nor_a_kind_is_none() {
         assert!(Failures::is_one(good), "{good}");
     }
     let not_named = Kind::ALL.into_iter().filter(|kind| !NAMED.contains(kind)).map(Kind::as_str);
-    assert_eq!(not_named.clone().count(), 8);
+    assert_eq!(not_named.clone().count(), 9);
     for bad in ["", "5", "0xx", "1000", "+503", "OK", "unavailable", "TIMEOUT", "time_out"].into_iter().chain(not_named)
     {
         assert!(!Failures::is_one(bad), "{bad}");

@@ -55,12 +55,13 @@ const PRECEDENCE: [ErrorKind; 14] = [
     Kind::Rejected,
     Kind::NoRoute,
     Kind::NoHealthyUpstream,
-    Kind::Overflow,
     Kind::Dns,
     Kind::Connect,
     Kind::Timeout,
     Kind::Protocol,
     Kind::Reset,
+    // Beside one of these it is the budget for retries that was used up, and not what happened.
+    Kind::Overflow,
     Kind::ClientGone,
 ];
 
@@ -170,7 +171,8 @@ mod tests {
         let table = [
             ("UF", "URX", Kind::Connect),
             ("UT", "DC", Kind::Timeout),
-            ("UO", "UR", Kind::Overflow),
+            ("UO", "UR", Kind::Reset),
+            ("UO", "DC", Kind::Overflow),
             ("UC", "DR", Kind::Reset),
             ("DI", "FI", Kind::FaultInjected),
             ("DF", "UF", Kind::Dns),

@@ -288,6 +288,13 @@ fn details_that_know_better_come_before_the_flags() {
     };
     check(&[
         (
+            "a budget for retries that is used up is not what happened",
+            both(503, "UO", "via_upstream"),
+            Error,
+            Some(Kind::Upstream5xx),
+            Some(ErrorType::Status(503)),
+        ),
+        (
             "maintenance is no overflow",
             both(503, "UO", "maintenance_mode"),
             Error,
