@@ -10,6 +10,8 @@ use std::rc::Rc;
 pub struct Breaker {
     pub(crate) identity: u64,
     pub(crate) settings: Rc<Settings>,
+    /// Whether its names are few: then they find room however many others there are.
+    pub(crate) is_reserved: bool,
 }
 
 /// What a request gets.
@@ -67,7 +69,14 @@ impl Breaker {
     /// `identity` tells the breaker from others, in this policy and in the next: where it stays the same, state and counts go
     /// on, whatever else has changed. What of the settings is out of range is as the nearest that is in it.
     pub fn new(identity: u64, settings: Settings) -> Breaker {
-        Breaker { identity, settings: Rc::new(settings.bounded()) }
+        Breaker { identity, settings: Rc::new(settings.bounded()), is_reserved: false }
+    }
+
+    /// The same, for names that come from a configuration and not from requests: of these there is room for
+    /// [`crate::RESERVED`] beyond what others may take.
+    #[must_use]
+    pub fn reserved(self) -> Breaker {
+        Breaker { is_reserved: true, ..self }
     }
 
     /// The settings in force.

@@ -56,6 +56,7 @@ fn what_fails_is_shed_with_all_that_a_caller_needs() {
     assert_eq!(header(&outcome, "retry-after"), Some(&b"7"[..]));
     assert_eq!(header(&outcome, "x-sluicegate-breaker"), Some(&b"open"[..]));
     assert_eq!(header(&outcome, "x-envoy-overloaded"), Some(&b"true"[..]));
+    assert_eq!(header(&outcome, "x-envoy-ratelimited"), Some(&b"true"[..]));
     assert_eq!(header(&outcome, "grpc-retry-pushback-ms"), None);
     assert!(String::from_utf8_lossy(&reply.body).contains("BREAKER_OPEN"));
     assert_eq!(outcome.facts.breaker, Some(BreakerFacts { state: BreakerState::Open, shed: true }));
@@ -236,4 +237,124 @@ fn without_a_cluster_there_is_nobody_to_be_spared() {
     }
     tick(proxy, &mut running);
     assert!(get(&mut running).reply.is_none());
+}
+
+#[test]
+fn what_callers_and_proxies_read_can_be_switched_off() {
+    let hints = r#""hints": {"header": false, "envoy_overloaded": false, "grpc_pushback": false}"#;
+    let (proxy, mut running) = filter(hints);
+    open(proxy, &mut running);
+    for headers in [&[(":path", "/")][..], &[(":path", "/"), ("content-type", "application/grpc")]] {
+        let outcome = running.request(headers);
+        assert!(outcome.reply.is_some());
+        for name in ["x-sluicegate-breaker", "x-envoy-overloaded", "x-envoy-ratelimited", "grpc-retry-pushback-ms"] {
+            assert_eq!(header(&outcome, name), None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_fixed_response_that_is_an_error_says_when_to_come_again() {
+    for (status, says) in [(503, Some(&b"60"[..])), (404, Some(b"60")), (200, None)] {
+        let (proxy, mut running) = filter(&format!(r#""response": {{"status": {status}}}"#));
+        open(proxy, &mut running);
+        let outcome = get(&mut running);
+        assert_eq!(outcome.reply.as_ref().unwrap().status, status);
+        assert_eq!(
+            (header(&outcome, "retry-after"), header(&outcome, "x-envoy-overloaded").is_some()),
+            (says, says.is_some())
+        );
+    }
+    let own = r#""response": {"status": 503, "headers": {"Retry-After": "5"}}"#;
+    let (proxy, mut running) = filter(own);
+    open(proxy, &mut running);
+    let outcome = get(&mut running);
+    let said: Vec<_> =
+        outcome.downstream.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"retry-after")).collect();
+    assert_eq!(said.len(), 1);
+}
+
+#[test]
+fn outcomes_are_counted_and_what_passed_is_not_shed() {
+    let (proxy, mut running) = filter("");
+    open(proxy, &mut running);
+    for _ in 0..3 {
+        get(&mut running);
+    }
+    tick(proxy, &mut running);
+    let metric = |name: &str| proxy.metric(&format!("sluicegate_breaker_{name}_total.breaker=orders")).unwrap();
+    assert_eq!((metric("passed"), metric("failures"), metric("shed"), metric("ignored")), (20, 20, 3, 0));
+}
+
+#[test]
+fn only_so_many_breakers_have_series_and_lines_of_their_own() {
+    let (proxy, mut running) = filter(r#""consecutive_failures": 1"#);
+    answers(proxy, 503);
+    for number in 0..100 {
+        proxy.set("xds\0cluster_name", format!("cluster-{number}"));
+        get(&mut running);
+    }
+    tick(proxy, &mut running);
+    let series = |number: usize| proxy.metric(&format!("sluicegate_breaker_failures_total.breaker=cluster-{number}"));
+    assert_eq!((0..100).filter(|number| series(*number).is_some()).count(), 32);
+    assert_eq!(proxy.metric("sluicegate_breaker_failures_total.breaker=_other"), Some(68));
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=_other"), Some(1));
+    let lines = proxy.log_lines();
+    assert_eq!(lines.len(), 11, "{lines:?}");
+    assert!(lines.last().unwrap().ends_with("and 90 more in this moment"), "{lines:?}");
+}
+
+#[test]
+fn half_open_is_two() {
+    let (proxy, mut running) = filter(r#""open_for": "1s""#);
+    open(proxy, &mut running);
+    answers(proxy, 200);
+    proxy.advance(Duration::from_secs(2));
+    tick(proxy, &mut running);
+    assert!(get(&mut running).reply.is_none());
+    tick(proxy, &mut running);
+    assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=orders"), Some(2));
+}
+
+#[test]
+fn an_answer_of_another_filter_and_a_caller_who_left_say_nothing_of_the_upstream() {
+    for (status, details) in [(503, ""), (0, "downstream_remote_disconnect"), (403, "ext_authz_denied")] {
+        let (proxy, mut running) = filter(r#""consecutive_failures": 1"#);
+        proxy.set("response\0code", i64::from(status).to_le_bytes());
+        proxy.set("response\0flags", 0i64.to_le_bytes());
+        proxy.set("response\0code_details", details);
+        proxy.set("sluicegate_reply", "rejected");
+        for _ in 0..5 {
+            get(&mut running);
+        }
+        tick(proxy, &mut running);
+        assert!(get(&mut running).reply.is_none(), "{status} {details}");
+        assert_eq!(proxy.metric("sluicegate_breaker_ignored_total.breaker=orders"), Some(5), "{status} {details}");
+    }
+}
+
+#[test]
+fn a_caller_does_not_choose_the_fallback() {
+    let (proxy, mut running) = filter(r#""fallback": {"header": "x-route", "value": "fallback"}"#);
+    answers(proxy, 200);
+    let outcome = running.request(&[(":path", "/"), ("x-route", "fallback")]);
+    assert_eq!(outcome.upstream.get("x-route"), None);
+    assert_eq!(proxy.route_cache_clears(), 1);
+}
+
+#[test]
+fn made_up_keys_take_no_place_of_what_an_operator_named() {
+    let section = r#""max_keys": 8, "rules": [
+        {"match": {"path": {"prefix": "/tenants"}}, "per": {"header": "x-tenant"}, "consecutive_failures": 1}]"#;
+    let (proxy, mut running) = filter(section);
+    answers(proxy, 503);
+    for number in 0..100 {
+        running.request(&[(":path", "/tenants"), ("x-tenant", format!("t{number}").as_str())]);
+        tick(proxy, &mut running);
+    }
+    for _ in 0..20 {
+        assert!(get(&mut running).reply.is_none());
+    }
+    tick(proxy, &mut running);
+    assert!(get(&mut running).reply.is_some(), "the cluster's own breaker opens");
 }

@@ -25,6 +25,10 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// How many keys may have a breaker of their own in a worker.
 pub const MAX_KEYS: RangeInclusive<usize> = 1..=4096;
 
+/// How many more keys there is room for whose names come from a configuration: callers who make up names are not to take the
+/// place of what an operator named.
+pub const RESERVED: usize = 256;
+
 /// How many shards are read again per tick though there is no news of them: each comes round in 1.6 seconds. For news that
 /// somebody wrote and could not tell.
 const READ_AGAIN: usize = 2;
@@ -231,12 +235,14 @@ impl Breakers {
     fn place(&mut self, key: Key, subject: impl FnOnce(Key) -> Rc<Subject>) -> Option<&mut Place> {
         let part = self.parts.get_mut(key.shard())?;
         if part.place(key).is_none() {
-            if self.count >= self.max_keys {
+            let subject = subject(key);
+            let reserved = if subject.breaker.is_reserved { RESERVED } else { 0 };
+            if self.count >= self.max_keys.saturating_add(reserved) {
                 self.wanted = self.wanted.saturating_add(1);
                 return None;
             }
             self.count = self.count.saturating_add(1);
-            part.add(subject(key));
+            part.add(subject);
         }
         part.place(key)
     }

@@ -39,8 +39,8 @@ pub(crate) struct Series {
 /// As many breakers have series of their own.
 const MAX_SERIES: usize = 32;
 
-/// What the others go by. No cluster, route or key of the policy is called so.
-const OTHERS: &str = "_other";
+/// What the others go by. No key of the policy is called so.
+pub(crate) const OTHERS: &str = "_other";
 
 /// Shared data: the names of breakers that have series of their own.
 const NAMES: &str = "sluicegate.breaker.names";

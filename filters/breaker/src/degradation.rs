@@ -8,6 +8,9 @@ use std::borrow::Cow;
 /// detection do not heed it; callers' libraries may.
 const OVERLOADED: &str = "x-envoy-overloaded";
 
+/// Keeps an Envoy that calls from trying again at once (Envoy, router filter: unless its policy names `envoy-ratelimited`).
+const RATE_LIMITED: &str = "x-envoy-ratelimited";
+
 /// When a gRPC client may try again, in milliseconds (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
@@ -35,11 +38,19 @@ pub(crate) fn divert(exchange: &mut Exchange, header: &str, value: &str) {
     _ = exchange.clear_route_cache();
 }
 
+/// Takes away what a caller sent in the header, by which the route was picked.
+pub(crate) fn undo(exchange: &mut Exchange, header: &str) {
+    let headers = exchange.request_headers_mut();
+    headers.remove(header.to_owned());
+    _ = headers.write_now();
+    _ = exchange.clear_route_cache();
+}
+
 fn problem(exchange: &mut Exchange, hints: &Hints, state: BreakerState, retry_after: u64) -> Flow {
     let text = |text: &str| Cow::<'static, str>::Owned(text.to_owned());
     let mut headers = vec![(RETRY_AFTER, Cow::Owned(retry_after.to_string()))];
     if hints.envoy_overloaded {
-        headers.push((OVERLOADED, "true".into()));
+        headers.extend([(OVERLOADED, "true".into()), (RATE_LIMITED, "true".into())]);
     }
     if hints.grpc_pushback && exchange.is_grpc() {
         let millis = retry_after.saturating_mul(MILLIS_PER_SECOND);
@@ -75,7 +86,9 @@ fn fixed(
     if response.status >= 400 {
         let says_when = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(RETRY_AFTER));
         headers.extend((!says_when).then_some((RETRY_AFTER, retry_after.as_bytes())));
-        headers.extend(hints.envoy_overloaded.then_some((OVERLOADED, &b"true"[..])));
+        if hints.envoy_overloaded {
+            headers.extend([(OVERLOADED, &b"true"[..]), (RATE_LIMITED, b"true")]);
+        }
     }
     exchange.respond(&Response {
         status: response.status,

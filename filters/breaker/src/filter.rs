@@ -73,7 +73,7 @@ impl Filter for CircuitBreaker {
         let all = [&rest].into_iter().chain(rules.values());
         let now = vm.now()?;
         Ok(CircuitBreaker {
-            named: all.filter(|rule| rule.is_named_by_configuration()).map(|rule| rule.breaker.identity).collect(),
+            named: all.filter(|rule| rule.guard.per.is_of_configuration()).map(|rule| rule.breaker.identity).collect(),
             rest,
             rules,
             breakers: RefCell::new(Breakers::new(policy.max_keys, vm.host(), now)?),
@@ -89,9 +89,16 @@ impl Filter for CircuitBreaker {
         if !self.is_active(exchange) {
             return Flow::Continue;
         }
-        let target = Target::of(exchange);
-        let rule = self.rules.all(exchange).find(|rule| rule.guard.only.holds(|| target.cluster(), || target.route()));
-        let rule = Rc::clone(rule.unwrap_or(&self.rest));
+        let mut target = Target::default();
+        let mut rule = self.rule(exchange, &target);
+        if let Degradation::Fallback { header, .. } = &rule.guard.degradation
+            && exchange.header(header).is_some()
+        {
+            // Where a request goes that is not shed is not its caller's to choose.
+            degradation::undo(exchange, header);
+            target = Target::default();
+            rule = self.rule(exchange, &target);
+        }
         if rule.breaker.settings().mode == Mode::Disabled {
             return Flow::Continue;
         }
@@ -188,6 +195,12 @@ const SECTION: u64 = 0;
 const KEYED: u64 = 1;
 
 impl CircuitBreaker {
+    /// The first that the request is for, else the section's.
+    fn rule(&self, exchange: &Exchange, target: &Target) -> Rc<Rule> {
+        let is_for = |rule: &&Rc<Rule>| rule.guard.only.holds(|| target.cluster(exchange), || target.route(exchange));
+        Rc::clone(self.rules.all(exchange).find(is_for).unwrap_or(&self.rest))
+    }
+
     /// The series of a breaker; `None` for one that shares a series with others.
     fn series(&self, identity: u64, name: &[u8], vm: &Vm) -> Option<Rc<Series>> {
         if self.named.contains(&identity) { self.counters.own(name, vm) } else { None }
@@ -257,23 +270,19 @@ impl CircuitBreaker {
 }
 
 /// Where the proxy sends a request; each part is asked for once, where it matters.
-struct Target<'e> {
-    exchange: &'e Exchange,
+#[derive(Default)]
+struct Target {
     cluster: OnceCell<Vec<u8>>,
     route: OnceCell<Vec<u8>>,
 }
 
-impl<'e> Target<'e> {
-    fn of(exchange: &'e Exchange) -> Target<'e> {
-        Target { exchange, cluster: OnceCell::new(), route: OnceCell::new() }
+impl Target {
+    fn cluster(&self, exchange: &Exchange) -> &[u8] {
+        self.cluster.get_or_init(|| exchange.property(CLUSTER).unwrap_or_default())
     }
 
-    fn cluster(&self) -> &[u8] {
-        self.cluster.get_or_init(|| self.exchange.property(CLUSTER).unwrap_or_default())
-    }
-
-    fn route(&self) -> &[u8] {
-        self.route.get_or_init(|| self.exchange.property(ROUTE).unwrap_or_default())
+    fn route(&self, exchange: &Exchange) -> &[u8] {
+        self.route.get_or_init(|| exchange.property(ROUTE).unwrap_or_default())
     }
 }
 
@@ -299,7 +308,9 @@ fn shed(exchange: &mut Exchange, guard: &Guard, series: &Series, state: BreakerS
 
 impl Rule {
     fn new(guard: Guard, identity: u64) -> Rule {
-        Rule { breaker: Breaker::new(identity, guard.settings.clone()), guard }
+        let breaker = Breaker::new(identity, guard.settings.clone());
+        let breaker = if guard.per.is_of_configuration() { breaker.reserved() } else { breaker };
+        Rule { breaker, guard }
     }
 
     /// Told from others by its key, or else by what it is for, whatever its place among them.
@@ -313,10 +324,10 @@ impl Rule {
     }
 
     /// What has a breaker of its own; `None` for a request that goes nowhere.
-    fn name(&self, exchange: &Exchange, target: &Target<'_>) -> Option<Vec<u8>> {
+    fn name(&self, exchange: &Exchange, target: &Target) -> Option<Vec<u8>> {
         match &self.guard.per {
-            Per::Cluster => Some(target.cluster().to_vec()).filter(|name| !name.is_empty()),
-            Per::Route => Some(target.route().to_vec()),
+            Per::Cluster => Some(target.cluster(exchange).to_vec()).filter(|name| !name.is_empty()),
+            Per::Route => Some(target.route(exchange).to_vec()),
             Per::Host => Some(exchange.authority().map(|host| host.to_ascii_lowercase()).unwrap_or_default()),
             Per::Header(name) => Some(exchange.header(name).unwrap_or_default().into_owned()),
             Per::Key(name) => Some(name.as_bytes().to_vec()),
@@ -326,11 +337,6 @@ impl Rule {
     /// Whether it matters how long its calls take.
     fn is_timed(&self) -> bool {
         self.breaker.settings().slow_call.is_some()
-    }
-
-    /// Whether the names of its breakers come from the configuration and not from requests.
-    fn is_named_by_configuration(&self) -> bool {
-        matches!(self.guard.per, Per::Cluster | Per::Route | Per::Key(_))
     }
 }
 

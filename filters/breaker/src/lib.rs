@@ -67,7 +67,7 @@ mod window;
 
 pub use account::{Standing, Transition, Uncounted};
 pub use admission::{Admission, Breaker, Outcome, Ticket, Verdict};
-pub use breakers::{Breakers, MAX_KEYS, TICK};
+pub use breakers::{Breakers, MAX_KEYS, RESERVED, TICK};
 pub use filter::CircuitBreaker;
 pub use settings::{CALLS, Cause, LONGEST, Mode, PROBES, SECONDS, Settings, SlowCall, Span};
 pub use state::State;

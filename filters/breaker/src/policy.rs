@@ -43,6 +43,7 @@ mod thresholds;
 pub(crate) use answer::{Degradation, FixedResponse, Hints};
 
 use crate::breakers::MAX_KEYS;
+use crate::counters::OTHERS;
 use crate::failures::Failures;
 use crate::settings::{Mode, Settings};
 use answer::Taken;
@@ -116,7 +117,7 @@ const A_ROUTE: &str = "the name of a route of the proxy, or a list of such";
 
 /// It becomes a label of metrics.
 const KEY_BYTES: usize = 64;
-const A_KEY: &str = "a name of 1 to 64 letters, digits, `_`, `-` and `.`";
+const A_KEY: &str = "a name of 1 to 64 letters, digits, `_`, `-` and `.`, other than `_other`";
 
 const A_KEY_OF_ITS_OWN: &str =
     "a `key` that neither the section nor another rule has, or `per`: no two share a breaker";
@@ -234,6 +235,11 @@ impl Per {
         key.map(|key| Per::Key(key.to_owned())).or(per).unwrap_or_else(|| default.clone())
     }
 
+    /// Whether the names come from the configuration and not from requests.
+    pub(crate) fn is_of_configuration(&self) -> bool {
+        matches!(self, Per::Cluster | Per::Route | Per::Key(_))
+    }
+
     fn key(&self) -> Option<&str> {
         match self {
             Per::Key(key) => Some(key),
@@ -244,7 +250,7 @@ impl Per {
 
 fn is_key(text: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    (1..=KEY_BYTES).contains(&text.len()) && text.bytes().all(is_good)
+    (1..=KEY_BYTES).contains(&text.len()) && text.bytes().all(is_good) && text != OTHERS
 }
 
 fn is_header_to_go_by(name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Protocol, Request};
-use sluicegate_tests::envoy::Envoy;
+use sluicegate_tests::envoy::{Bootstrap, Envoy};
 
 use super::{TWO_TICKS, Two, failing, policy, quick};
 use crate::stage::PATIENCE;
@@ -146,4 +146,21 @@ async fn rules_have_breakers_of_their_own() {
         .wait_for_stat("sluicegate_breaker_shed_total", &[("breaker", "_other")], 1.0, PATIENCE)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_envoy_in_front_does_not_try_again() {
+    let inner = Two::set(&policy(json!({"mode": "forced_open"}))).await;
+    let retries = json!({"retry_on": "5xx", "num_retries": 3});
+    let outer = Bootstrap::shipped().unwrap().only("trace_context").unwrap().upstream(inner.stage.envoy.address());
+    let route = "/route_config/virtual_hosts/0/routes/0/route";
+    let outer = outer.edit_connection_manager(|manager| manager.pointer_mut(route).unwrap()["retry_policy"] = retries);
+    let outer = outer.unwrap().start().await.unwrap();
+    for _ in 0..5 {
+        let reply = Request::get("/").send(outer.address(), Protocol::Http1).await.unwrap();
+        assert_eq!((reply.status.as_u16(), reply.header("x-sluicegate-breaker")), (503, Some("open")));
+    }
+    tokio::time::sleep(TWO_TICKS).await;
+    let shed = inner.stage.envoy.wait_for_stat("sluicegate_breaker_shed_total", &[], 5.0, PATIENCE).await.unwrap();
+    assert_eq!(shed, 5.0);
 }

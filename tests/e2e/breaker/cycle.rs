@@ -138,6 +138,8 @@ async fn an_upstream_that_is_gone_opens_it_as_well() {
     }
     let labels = [("to", "open"), ("cause", "consecutive_failures")];
     stage.envoy.wait_for_stat("sluicegate_breaker_transitions_total", &labels, 1.0, PATIENCE).await.unwrap();
+    // The other worker hears of it on its next tick.
+    tokio::time::sleep(TWO_TICKS).await;
     let reply = Request::get("/").send(address, Protocol::Http1).await.unwrap();
     assert_eq!(reply.header("x-sluicegate-breaker"), Some("open"));
 }

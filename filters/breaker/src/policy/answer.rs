@@ -33,7 +33,7 @@ pub(crate) struct FixedResponse {
 pub(crate) struct Hints {
     /// The header that says that it was shed, in lower case; `None` for none.
     pub(crate) header: Option<String>,
-    /// `x-envoy-overloaded`: as where Envoy itself sheds.
+    /// `x-envoy-overloaded` and `x-envoy-ratelimited`: as where Envoy itself sheds.
     pub(crate) envoy_overloaded: bool,
     /// `grpc-retry-pushback-ms`: gRPC does not retry it for so long.
     pub(crate) grpc_pushback: bool,
