@@ -211,9 +211,9 @@ impl Breakers {
         std::mem::take(&mut self.uncounted)
     }
 
-    /// How the breaker of this name stands: for a gauge. `None` where this worker has had no request of it: a gauge is common
-    /// to all, so who knows nothing of it leaves it alone.
-    pub fn standing(&self, breaker: &Breaker, name: &[u8], now: u64) -> Option<Standing> {
+    /// How the breaker of this name stands; `None` where this worker has had no request of it.
+    #[cfg(test)]
+    pub(crate) fn standing(&self, breaker: &Breaker, name: &[u8], now: u64) -> Option<Standing> {
         let key = Key::of(breaker.identity, name);
         let part = self.parts.get(key.shard())?;
         let place = part.places().iter().find(|place| place.subject.key == key)?;

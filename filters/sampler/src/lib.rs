@@ -35,7 +35,7 @@ use policy::{Per, Rule, SamplingPolicy, Target};
 use randomness::{Draw, Key, Sources};
 use sluicegate_host::{
     AnswerFacts, AnswerList, Callbacks, Exchange, Filter, Flow, GrpcStatus, Head, HeadList, Origin, Rejected,
-    RequestId, SamplingFacts, SamplingReason, TraceFacts, Traceparent, Tracestate, Vm,
+    RequestId, SamplingFacts, SamplingReason, TraceFacts, TraceFlags, Traceparent, Tracestate, Vm,
 };
 use sluicegate_policy::{Document, RequestView, Rules};
 use std::cell::{Cell, RefCell};
@@ -106,8 +106,11 @@ impl Filter for Sampler {
         // What somebody asked for is no load: its budget bounds it.
         let (verdict, pending) = if demand == Demand::Granted { (Verdict::Always, None) } else { self.verdict(&head) };
         let trace = head.trace();
-        let decision = self.decide(exchange, &head, trace.as_ref(), verdict, demand == Demand::Granted);
-        let changes = self.changes(&head, trace.as_ref(), &decision);
+        let tracestate = head.header(Tracestate::HEADER);
+        let tracestate: Vec<_> = tracestate.as_deref().into_iter().collect();
+        let ot = Ot::read(&tracestate);
+        let decision = self.decide(exchange, &head, trace.as_ref(), &ot, verdict, demand == Demand::Granted);
+        let changes = self.changes(&head, trace.as_ref(), &ot, &decision);
 
         self.counters.decided(&decision);
         let sampling =
@@ -247,12 +250,10 @@ impl Sampler {
         exchange: &Exchange,
         head: &Head<'_>,
         trace: Option<&TraceFacts>,
+        ot: &Ot<'_>,
         verdict: Verdict,
         forced: bool,
     ) -> Decision {
-        let tracestate = head.header(Tracestate::HEADER);
-        let tracestate: Vec<_> = tracestate.as_deref().into_iter().collect();
-        let ot = Ot::read(&tracestate);
         let parent = trace.filter(|trace| trace.decided);
         let request_id = || RequestId::handed_over(head, &self.policy.request_id_header);
         let request_id = || exchange.facts.request_id.clone().or_else(request_id);
@@ -273,17 +274,21 @@ impl Sampler {
     }
 
     /// What the decision makes of the context that goes on: what says it already stays as it is.
-    fn changes(&self, head: &Head<'_>, trace: Option<&TraceFacts>, decision: &Decision) -> Vec<HeaderChange> {
+    fn changes(
+        &self,
+        head: &Head<'_>,
+        trace: Option<&TraceFacts>,
+        ot: &Ot<'_>,
+        decision: &Decision,
+    ) -> Vec<HeaderChange> {
         let (Some(trace), Some(writes)) = (trace, decision.writes) else { return Vec::new() };
         let mut changes: Vec<HeaderChange> = Vec::new();
         if trace.flags.sampled != writes.sampled {
-            let flags = sluicegate_host::TraceFlags { sampled: writes.sampled, ..trace.flags };
+            let flags = TraceFlags { sampled: writes.sampled, ..trace.flags };
             let traceparent = Traceparent::value(trace.trace_id, trace.span_id, flags);
             changes.push((Traceparent::HEADER, Some(traceparent)));
         }
-        let tracestate = head.header(Tracestate::HEADER);
-        let tracestate: Vec<_> = tracestate.as_deref().into_iter().collect();
-        let edited = Ot::read(&tracestate).with(writes.threshold, writes.randomness);
+        let edited = ot.with(writes.threshold, writes.randomness);
         if edited.left_out {
             self.counters.left_out();
         }
