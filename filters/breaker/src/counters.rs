@@ -15,7 +15,6 @@ pub(crate) struct Counters {
     has_news: Cell<bool>,
     others: Rc<Series>,
     keys: Gauge,
-    told_keys: Cell<usize>,
     unwatched: Counter,
     late: Counter,
     refused: Counter,
@@ -25,8 +24,6 @@ pub(crate) struct Counters {
 /// The metrics of a breaker.
 pub(crate) struct Series {
     state: Gauge,
-    /// As this worker told it last.
-    told: Cell<State>,
     passed: Counter,
     shed: Counter,
     would_shed: Counter,
@@ -79,7 +76,6 @@ impl Counters {
             has_news: Cell::new(false),
             others: Rc::new(Series::define(vm, OTHERS)?),
             keys: vm.gauge("breaker_keys", &[])?,
-            told_keys: Cell::new(0),
             unwatched: vm.counter("breaker_unwatched_total", &[])?,
             late: vm.counter("breaker_late_total", &[])?,
             refused: vm.counter("breaker_refused_total", &[])?,
@@ -125,9 +121,7 @@ impl Counters {
     /// So many keys have a breaker. The gauge is common to all workers, of which each has seen about the same; the main
     /// thread sees no requests, and says nothing.
     pub(crate) fn keys(&self, keys: usize) {
-        if self.told_keys.replace(keys) != keys {
-            self.keys.set(u64::try_from(keys).unwrap_or(u64::MAX));
-        }
+        self.keys.learn(u64::try_from(keys).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn uncounted(&self, uncounted: Uncounted) {
@@ -152,7 +146,6 @@ impl Series {
         };
         Ok(Series {
             state: vm.gauge("breaker_state", &labels)?,
-            told: Cell::new(State::Closed),
             passed: vm.counter("breaker_passed_total", &labels)?,
             shed: vm.counter("breaker_shed_total", &labels)?,
             would_shed: vm.counter("breaker_would_shed_total", &labels)?,
@@ -197,13 +190,11 @@ impl Series {
     /// The breaker stands so, as far as this worker knows; of the others, the worst of them. Every worker tells what is news
     /// to it, so that the last one to hear of a transition tells the last one.
     pub(crate) fn stands(&self, state: State) {
-        if self.told.replace(state) != state {
-            self.state.set(match state {
-                State::Closed => 0,
-                State::Open => 1,
-                State::HalfOpen => 2,
-            });
-        }
+        self.state.learn(match state {
+            State::Closed => 0,
+            State::Open => 1,
+            State::HalfOpen => 2,
+        });
     }
 }
 

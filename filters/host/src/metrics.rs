@@ -21,12 +21,22 @@ pub struct Gauge(Rc<Latest>);
 struct Latest {
     id: MetricId,
     unsaid: Cell<Option<u64>>,
+    /// What this VM told last; a gauge begins at 0.
+    told: Cell<u64>,
 }
 
 impl Gauge {
     /// Sets it.
     pub fn set(&self, value: u64) {
+        self.0.told.set(value);
         self.0.unsaid.set(Some(value));
+    }
+
+    /// Sets it where that is news to this VM: who has learned nothing leaves alone what another told.
+    pub fn learn(&self, value: u64) {
+        if self.0.told.get() != value {
+            self.set(value);
+        }
     }
 }
 
@@ -59,7 +69,7 @@ impl Metrics {
 
     pub(crate) fn gauge(&self, host: &dyn Host, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, HostError> {
         let id = host.define_metric(MetricKind::Gauge, &full_name(name, labels))?;
-        let gauge = Gauge(Rc::new(Latest { id, unsaid: Cell::new(None) }));
+        let gauge = Gauge(Rc::new(Latest { id, unsaid: Cell::new(None), told: Cell::new(0) }));
         self.gauges.borrow_mut().push(gauge.clone());
         Ok(gauge)
     }
@@ -113,5 +123,11 @@ mod tests {
         let calls = proxy.calls().len();
         metrics.flush(proxy);
         assert_eq!(proxy.calls().len(), calls);
+        gauge.learn(1);
+        metrics.flush(proxy);
+        assert_eq!(proxy.calls().len(), calls, "no news");
+        gauge.learn(0);
+        metrics.flush(proxy);
+        assert_eq!(proxy.metric("sluicegate_state"), Some(0));
     }
 }

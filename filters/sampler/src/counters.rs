@@ -3,7 +3,6 @@
 use crate::decision::Decision;
 use crate::force::Demand;
 use sluicegate_host::{Counter, Gauge, HostError, SamplingReason as Reason, Vm};
-use std::cell::Cell;
 
 pub(crate) struct Counters {
     sampled: Vec<(Reason, Counter)>,
@@ -11,8 +10,6 @@ pub(crate) struct Counters {
     /// In millionths, of the section and then of the first rules with a target.
     probability: Vec<Gauge>,
     keys: Gauge,
-    /// How many of them were told last.
-    told_keys: Cell<usize>,
     shared_key: Counter,
     force_over_budget: Counter,
     force_wrong_secret: Counter,
@@ -42,7 +39,6 @@ impl Counters {
             dropped: by_reason("sampling_dropped_total")?,
             probability,
             keys: vm.gauge("sampling_keys", &[])?,
-            told_keys: Cell::new(0),
             shared_key: vm.counter("sampling_shared_key_total", &[])?,
             force_over_budget: vm.counter("sampling_force_over_budget_total", &[])?,
             force_wrong_secret: vm.counter("sampling_force_wrong_secret_total", &[])?,
@@ -82,9 +78,7 @@ impl Counters {
     /// So many routes and handlers have a window of their own. The gauge is common to all workers, of which each has seen
     /// about the same; the main thread sees no requests, and says nothing.
     pub(crate) fn keys(&self, keys: usize) {
-        if self.told_keys.replace(keys) != keys {
-            self.keys.set(u64::try_from(keys).unwrap_or(u64::MAX));
-        }
+        self.keys.learn(u64::try_from(keys).unwrap_or(u64::MAX));
     }
 
     /// A route or handler had no window of its own.
