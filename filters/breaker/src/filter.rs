@@ -227,9 +227,7 @@ impl CircuitBreaker {
             return Outcome::Ignored;
         }
         let flags = ResponseFlags::from_bits(flags);
-        // The proxy says nothing of an answer of ours, and of no other.
-        let unexplained = flags.is_empty() && code_details.is_empty();
-        let reply = if unexplained { exchange.local_reply() } else { exchange.facts.reply };
+        let reply = sluicegate_telemetry::reply(status, flags, &code_details, exchange);
         // A caller may call its request gRPC, of whose plain answer the proxy makes a gRPC status: no failure of the upstream.
         let is_grpc = |status: &i64| exchange.is_grpc() && (*status == 0 || is_grpc_response(exchange));
         let grpc_status = grpc_status.filter(is_grpc);

@@ -106,8 +106,6 @@ impl<'v> Ended<'v> {
         let traceparent = values.bytes();
         let sampling = values.bytes();
         let response_started = exchange.facts.response_started;
-        // Our own reply has neither details nor flags.
-        let unexplained = status.is_some() && flags.is_empty() && code_details.is_empty();
         Ended {
             status,
             grpc_status,
@@ -119,7 +117,7 @@ impl<'v> Ended<'v> {
             route_name,
             traceparent,
             sampling,
-            reply: if unexplained { exchange.local_reply() } else { exchange.facts.reply },
+            reply: reply(status, flags, code_details, exchange),
         }
     }
 
@@ -196,6 +194,18 @@ impl<'v> Ended<'v> {
     pub fn latency(&self) -> Option<u64> {
         self.time_to_response_headers.or(self.duration)
     }
+}
+
+/// The answer that a filter of ours gave. Of such a one the proxy tells neither details nor flags; a hostcall only where it
+/// is not known and nothing else explains the status.
+pub fn reply(
+    status: Option<u16>,
+    flags: ResponseFlags,
+    code_details: &[u8],
+    exchange: &Exchange,
+) -> Option<LocalReply> {
+    let unexplained = status.is_some() && flags.is_empty() && code_details.is_empty();
+    if unexplained { exchange.local_reply() } else { exchange.facts.reply }
 }
 
 /// Who ends the response of an exchange that ended with this kind of error. A hostcall only for one that broke off after

@@ -19,7 +19,7 @@ mod text;
 mod value;
 
 pub use attributes::{Attributes, protocol};
-pub use ended::{Details, Ended, Readings, ends};
+pub use ended::{Details, Ended, Readings, ends, reply};
 pub use request::Request;
 pub use resource::Resource;
 pub use routes::Routes;
