@@ -9,8 +9,10 @@ pub struct Callbacks(u32);
 /// Long enough for every name.
 const SECTION_LEN: usize = 256;
 
-const NAMES: [(Callbacks, &str); 5] = [
+const NAMES: [(Callbacks, &str); 7] = [
     (Callbacks::REQUEST_HEADERS, "proxy_on_request_headers"),
+    (Callbacks::REQUEST_END, "proxy_on_request_body"),
+    (Callbacks::REQUEST_END, "proxy_on_request_trailers"),
     (Callbacks::RESPONSE_HEADERS, "proxy_on_response_headers"),
     (Callbacks::LOG, "proxy_on_log"),
     (Callbacks::TICK, "proxy_on_tick"),
@@ -30,6 +32,9 @@ impl Callbacks {
     pub const TICK: Callbacks = Callbacks(1 << 3);
     /// A callout was answered, or given up.
     pub const CALLOUT_RESPONSE: Callbacks = Callbacks(1 << 4);
+    /// All of the request has come. A request that is over with its headers is not entered once more for it; one with a
+    /// body is, for each piece of it that the proxy gets.
+    pub const REQUEST_END: Callbacks = Callbacks(1 << 5);
 
     /// Both sets in one.
     pub const fn and(self, other: Callbacks) -> Callbacks {

@@ -64,6 +64,27 @@ pub struct SentCallout {
     pub timeout: Duration,
 }
 
+/// How long the parts of an exchange take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// What comes after the request's headers.
+    pub body: Body,
+    /// From the request's end, or what there was of it, to the response's headers.
+    pub answer: Duration,
+}
+
+/// A request's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// There is none: the headers are all of the request.
+    #[default]
+    None,
+    /// It takes so long to come.
+    Takes(Duration),
+    /// It does not end before the response.
+    Endless,
+}
+
 /// What came of an exchange.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -209,11 +230,21 @@ impl<F: Filter> Running<F> {
         self.exchange(headers, &[(":status", "200")])
     }
 
-    /// A whole exchange.
+    /// A whole exchange, of a request without a body, in no time.
     pub fn exchange<V: AsRef<[u8]>, W: AsRef<[u8]>>(
         &mut self,
         request: &[(&str, V)],
         response: &[(&str, W)],
+    ) -> Outcome {
+        self.timed_exchange(request, response, Pace::default())
+    }
+
+    /// A whole exchange that takes its time.
+    pub fn timed_exchange<V: AsRef<[u8]>, W: AsRef<[u8]>>(
+        &mut self,
+        request: &[(&str, V)],
+        response: &[(&str, W)],
+        pace: Pace,
     ) -> Outcome {
         let Some(mut stream) = self.root.stream() else {
             unreachable!("a running filter has a policy");
@@ -222,7 +253,10 @@ impl<F: Filter> Running<F> {
         self.proxy.put_headers(MapKind::RequestHeaders, request);
         self.proxy.put_headers(MapKind::ResponseHeaders, response);
         self.proxy.state.borrow_mut().reply = None;
-        if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) && stream.request_headers() == Flow::Replied {
+        let is_whole = pace.body == Body::None;
+        let is_replied =
+            F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) && stream.request_headers(is_whole) == Flow::Replied;
+        if is_replied {
             let reply = self.proxy.state.borrow().reply.clone();
             if let Some(reply) = reply {
                 let status = reply.status.to_string();
@@ -230,6 +264,12 @@ impl<F: Filter> Running<F> {
                 headers.extend(reply.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())));
                 self.proxy.put_headers(MapKind::ResponseHeaders, &headers);
             }
+        } else {
+            if let Body::Takes(time) = pace.body {
+                self.proxy.advance(time);
+                stream.request_end();
+            }
+            self.proxy.advance(pace.answer);
         }
         if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
             stream.response_headers();

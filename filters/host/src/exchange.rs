@@ -21,6 +21,7 @@ pub struct Exchange {
     response: Headers,
     grpc: OnceCell<bool>,
     direction: OnceCell<Direction>,
+    has_body: bool,
     /// What filters keep for themselves.
     kept: Vec<Box<dyn Any>>,
     /// What filters found out.
@@ -36,6 +37,7 @@ impl Exchange {
             response: Headers::new(host, MapKind::ResponseHeaders),
             grpc: OnceCell::new(),
             direction: OnceCell::new(),
+            has_body: false,
             kept: Vec::new(),
             facts: Facts::default(),
         }
@@ -98,6 +100,11 @@ impl Exchange {
         self.kept.push(Box::new(value));
     }
 
+    /// What was kept, in its place.
+    pub fn kept_mut<T: 'static>(&mut self) -> Option<&mut T> {
+        self.kept.iter_mut().find_map(|kept| kept.downcast_mut())
+    }
+
     /// Takes out what was kept.
     pub fn take_kept<T: 'static>(&mut self) -> Option<T> {
         let place = self.kept.iter().position(|kept| kept.is::<T>())?;
@@ -128,6 +135,11 @@ impl Exchange {
     /// Whether the request is gRPC by its content type, as the proxy decides it.
     pub fn is_grpc(&self) -> bool {
         *self.grpc.get_or_init(|| self.request.original().get("content-type").is_some_and(is_grpc))
+    }
+
+    /// Whether more of the request is to come than its headers: a body, trailers, or a tunnel.
+    pub fn has_body(&self) -> bool {
+        self.has_body
     }
 
     /// Answers the request in the place of the upstream, in the form that its caller reads: problem details
@@ -165,6 +177,10 @@ impl Exchange {
     }
 
     // === callbacks, from the module ===
+
+    pub(crate) fn begin_request(&mut self, is_whole: bool) {
+        self.has_body = !is_whole;
+    }
 
     pub(crate) fn end_request(&mut self) {
         let written = self.request.write();
@@ -217,6 +233,7 @@ mod tests {
         exchange.keep(7u8);
         exchange.keep("seven");
         exchange.keep(8u8);
+        assert_eq!(exchange.kept_mut::<u8>(), Some(&mut 8));
         assert_eq!(exchange.take_kept::<u8>(), Some(8));
         assert_eq!(exchange.take_kept::<u8>(), None);
         assert_eq!(exchange.take_kept::<&str>(), Some("seven"));

@@ -27,6 +27,12 @@ pub trait Filter: Sized + 'static {
         Flow::Continue
     }
 
+    /// All of the request has come: its headers, its body, its trailers. Not for one that a filter answered, nor one that
+    /// never ends. Headers cannot be changed any more.
+    fn on_request_end(&self, exchange: &mut Exchange) {
+        let _ = exchange;
+    }
+
     /// The response's headers have come, of the upstream's or of a local reply.
     fn on_response_headers(&self, exchange: &mut Exchange) {
         let _ = exchange;

@@ -1,6 +1,6 @@
 //! A filter in its place between the proxy's callbacks, whichever proxy it is.
 
-use crate::{CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, Level, Vm};
+use crate::{Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, Level, Vm};
 use sluicegate_policy::Document;
 use std::rc::Rc;
 use std::time::Duration;
@@ -102,11 +102,22 @@ pub struct Stream<F: Filter> {
 }
 
 impl<F: Filter> Stream<F> {
-    /// The request's headers have come.
-    pub fn request_headers(&mut self) -> Flow {
+    /// The request's headers have come, and with them all of it where it `is_whole`.
+    pub fn request_headers(&mut self, is_whole: bool) -> Flow {
+        self.exchange.begin_request(is_whole);
         let flow = self.filter.on_request_headers(&mut self.exchange);
         self.exchange.end_request();
+        if is_whole && flow == Flow::Continue {
+            self.request_end();
+        }
         flow
+    }
+
+    /// The request's last byte has come, or its trailers.
+    pub fn request_end(&mut self) {
+        if F::CALLBACKS.contains(Callbacks::REQUEST_END) {
+            self.filter.on_request_end(&mut self.exchange);
+        }
     }
 
     /// The response's headers have come.
@@ -132,7 +143,7 @@ fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::double::Double;
+    use crate::double::{Body, Double, Pace};
     use crate::{Callbacks, Exchange, Filter, Flow, Rejected, Vm};
     use sluicegate_policy::Document;
     use std::time::Duration;
@@ -189,6 +200,38 @@ mod tests {
         assert!(proxy.start::<Named>(policy).is_ok());
         let [line] = &proxy.log_lines()[..] else { panic!("{:?}", proxy.log_lines()) };
         assert!(line.starts_with("named: policy: version") && line.contains("trace.newest"), "{line}");
+    }
+
+    struct Ended;
+
+    impl Filter for Ended {
+        const NAME: &'static str = "ended";
+        const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::REQUEST_END);
+
+        fn configure(_document: &Document<'_>, _vm: &Vm) -> Result<Ended, Rejected> {
+            Ok(Ended)
+        }
+
+        fn on_request_end(&self, exchange: &mut Exchange) {
+            let said = format!("{} {:?}", exchange.has_body(), exchange.vm().now());
+            exchange.set_filter_state("ended", said.as_bytes()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_request_ends_with_its_headers_or_with_what_comes_after_them() {
+        let second = Duration::from_secs(1);
+        let table = [
+            (Body::None, Some("false Ok(0)")),
+            (Body::Takes(second), Some("true Ok(1000000000)")),
+            (Body::Endless, None),
+        ];
+        for (body, says) in table {
+            let proxy = Double::new();
+            let mut running = proxy.start::<Ended>("").unwrap();
+            running.timed_exchange(&[(":path", "/")], &[(":status", "200")], Pace { body, answer: second });
+            assert_eq!(proxy.take("ended").as_deref(), says.map(str::as_bytes), "{body:?}");
+        }
     }
 
     #[test]

@@ -73,11 +73,23 @@ struct StreamCallbacks<F: Filter>(Stream<F>);
 impl<F: Filter> Context for StreamCallbacks<F> {}
 
 impl<F: Filter> HttpContext for StreamCallbacks<F> {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        match self.0.request_headers() {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        match self.0.request_headers(end_of_stream) {
             Flow::Continue => Action::Continue,
             Flow::Replied => Action::Pause,
         }
+    }
+
+    fn on_http_request_body(&mut self, _size: usize, end_of_stream: bool) -> Action {
+        if end_of_stream {
+            self.0.request_end();
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.0.request_end();
+        Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
