@@ -4,6 +4,7 @@
 mod caller;
 mod costs;
 mod cycle;
+mod hostile;
 
 use serde_json::{Value, json};
 use sluicegate_tests::client::load::{Load, Report, Until};
@@ -90,6 +91,8 @@ fn with_second(shipped: Bootstrap, port: u16) -> Bootstrap {
         to_healthy(fallback),
         to_first("/retried", retries),
         to_first("/hurried", json!({"timeout": "0.2s"})),
+        to_first("/timed", json!({"max_stream_duration": {"grpc_timeout_header_max": "0s"}})),
+        to_first("/redirected", json!({"internal_redirect_policy": {}})),
     ];
     let routes = "/route_config/virtual_hosts/0/routes";
     shipped

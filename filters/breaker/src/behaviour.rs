@@ -4,7 +4,7 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::CircuitBreaker;
-use sluicegate_host::double::{Double, Outcome, Running};
+use sluicegate_host::double::{Body, Double, Outcome, Pace, Running};
 use sluicegate_host::{BreakerFacts, BreakerState, Filter};
 use std::time::Duration;
 
@@ -300,6 +300,11 @@ fn only_so_many_breakers_have_series_and_lines_of_their_own() {
     assert_eq!(proxy.metric("sluicegate_breaker_failures_total.breaker=_other"), Some(68));
     assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=_other"), Some(1));
     let lines = proxy.log_lines();
+    assert_eq!(lines.len(), 10, "{lines:?}");
+    for _ in 0..20 {
+        tick(proxy, &mut running);
+    }
+    let lines = proxy.log_lines();
     assert_eq!(lines.len(), 11, "{lines:?}");
     assert!(lines.last().unwrap().ends_with("and 90 more in this moment"), "{lines:?}");
 }
@@ -357,4 +362,145 @@ fn made_up_keys_take_no_place_of_what_an_operator_named() {
     }
     tick(proxy, &mut running);
     assert!(get(&mut running).reply.is_some(), "the cluster's own breaker opens");
+}
+
+fn upload(running: &mut Running<CircuitBreaker>, body: Body, answer: Duration) -> Outcome {
+    running.timed_exchange(&[(":path", "/")], &[(":status", "200")], Pace { body, answer })
+}
+
+const SLOW: &str = r#""slow_call": {"threshold": "1s", "rate": 1.0}, "min_requests": 1"#;
+const LONG: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_millis(10);
+
+#[test]
+fn slow_is_who_answers_late_and_not_who_sends_slowly() {
+    for (body, answer, opens) in [
+        (Body::None, SHORT, false),
+        (Body::None, LONG, true),
+        (Body::Takes(LONG), SHORT, false),
+        (Body::Takes(SHORT), LONG, true),
+        (Body::Endless, LONG, false),
+    ] {
+        let (proxy, mut running) = filter(SLOW);
+        answers(proxy, 200);
+        upload(&mut running, body, answer);
+        tick(proxy, &mut running);
+        assert_eq!(get(&mut running).reply.is_some(), opens, "{body:?} {answer:?}");
+    }
+}
+
+#[test]
+fn a_tunnel_is_to_be_answered_though_it_never_ends() {
+    for head in [&[(":path", "/"), ("upgrade", "websocket")][..], &[(":method", "CONNECT")]] {
+        let (proxy, mut running) = filter(SLOW);
+        answers(proxy, 101);
+        running.timed_exchange(head, &[(":status", "101")], Pace { body: Body::Endless, answer: LONG });
+        tick(proxy, &mut running);
+        assert!(get(&mut running).reply.is_some(), "{head:?}");
+    }
+}
+
+#[test]
+fn a_trial_that_has_ended_makes_room_for_the_next_without_a_tick() {
+    let (proxy, mut running) = filter(r#""open_for": "1s", "probes": 1"#);
+    open(proxy, &mut running);
+    // Neither a success nor a failure.
+    answers(proxy, 0);
+    proxy.set("response\0code_details", *b"downstream_remote_disconnect");
+    proxy.advance(LONG);
+    tick(proxy, &mut running);
+    assert!((0..5).all(|_| get(&mut running).reply.is_none()));
+    answers(proxy, 200);
+    assert!(get(&mut running).facts.breaker.is_some());
+    assert_eq!(get(&mut running).facts.breaker, None, "it has closed");
+}
+
+#[test]
+fn a_deadline_that_its_caller_chose_too_short_says_nothing_of_the_upstream() {
+    let hurried: [&[(&str, &str)]; 4] = [
+        &[("grpc-timeout", "99m"), ("content-type", "application/grpc")],
+        &[("x-envoy-upstream-rq-timeout-ms", "99")],
+        &[("grpc-timeout", "100m"), ("content-type", "application/grpc")],
+        &[],
+    ];
+    for (headers, ignored) in hurried.into_iter().zip([true, true, false, false]) {
+        let is_grpc = headers.len() == 2;
+        for is_told_by_upstream in [false, true] {
+            let (proxy, mut running) = filter(r#""consecutive_failures": 1"#);
+            answers(proxy, if is_grpc { 200 } else { 504 });
+            if is_grpc {
+                proxy.set("response\0grpc_status", 4i64.to_le_bytes());
+            }
+            if !is_told_by_upstream {
+                // Envoy's UT.
+                proxy.set("response\0flags", 4i64.to_le_bytes());
+                proxy.set("response\0code_details", *b"response_timeout");
+            }
+            let response = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "4")];
+            running.exchange(&[&[(":path", "/")], headers].concat(), &response);
+            tick(proxy, &mut running);
+            // An HTTP status that the upstream gave is no timeout.
+            let expected = ignored && (is_grpc || !is_told_by_upstream);
+            assert_eq!(get(&mut running).reply.is_none(), expected, "{headers:?} {is_told_by_upstream}");
+        }
+    }
+}
+
+#[test]
+fn what_a_breaker_behind_this_one_sheds_is_no_failure_of_its_upstream() {
+    for (header, counts) in [("x-sluicegate-breaker", false), ("x-other", true)] {
+        let (proxy, mut running) = filter(r#""consecutive_failures": 1"#);
+        answers(proxy, 503);
+        running.exchange(&[(":path", "/")], &[(":status", "503"), (header, "open")]);
+        tick(proxy, &mut running);
+        assert_eq!(get(&mut running).reply.is_some(), counts, "{header}");
+    }
+}
+
+#[test]
+fn the_gauge_shows_what_the_policy_holds_open_and_then_that_it_does_not() {
+    let gauge = |proxy: &Double| proxy.metric("sluicegate_breaker_state.breaker=orders");
+    let (proxy, mut running) = filter(r#""mode": "forced_open""#);
+    assert!(get(&mut running).reply.is_some());
+    (0..10).for_each(|_| tick(proxy, &mut running));
+    assert_eq!(gauge(proxy), Some(1));
+    let mut after: Running<CircuitBreaker> = proxy.start(r#"{"version": "1.0"}"#).unwrap();
+    answers(proxy, 200);
+    assert!(get(&mut after).reply.is_none());
+    (0..10).for_each(|_| tick(proxy, &mut after));
+    assert_eq!(gauge(proxy), Some(0));
+}
+
+#[test]
+fn of_breakers_that_share_a_name_the_gauge_shows_the_worst() {
+    let rules = |mode: &str| format!(r#""rules": [{{"match": {{"path": {{"prefix": "/v2"}}}}, "mode": "{mode}"}}]"#);
+    let (proxy, mut running) = filter(&rules("normal"));
+    answers(proxy, 503);
+    for _ in 0..20 {
+        running.request(&[(":path", "/v2")]);
+    }
+    answers(proxy, 200);
+    for _ in 0..20 {
+        get(&mut running);
+        tick(proxy, &mut running);
+        assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=orders"), Some(1));
+    }
+}
+
+#[test]
+fn lines_have_a_limit_per_second_and_begin_again_with_the_next() {
+    let (proxy, mut running) = filter(r#""per": "host", "consecutive_failures": 1"#);
+    answers(proxy, 503);
+    for second in 1..4 {
+        for tick_of in 0..20 {
+            for host in 0..3 {
+                running.request(&[(":path", "/"), (":authority", format!("{second}-{tick_of}-{host}").as_str())]);
+            }
+            tick(proxy, &mut running);
+        }
+    }
+    let lines = proxy.log_lines();
+    let more: Vec<_> = lines.iter().filter(|line| line.contains("more in this moment")).collect();
+    assert!((30..=40).contains(&(lines.len() - more.len())), "{lines:?}");
+    assert!((2..=3).contains(&more.len()), "{lines:?}");
 }

@@ -8,7 +8,7 @@ use crate::moment::{Moment, Nanos, second};
 use crate::news::{self, Numbers};
 use crate::part::{Part, Prepared};
 use crate::place::{Gate, Place, Subject};
-use crate::probe::News;
+use crate::probe::{News, Stage};
 use crate::settings::{Mode, whole_seconds};
 use crate::shard;
 use crate::state::{Claim, State};
@@ -86,6 +86,16 @@ impl Breakers {
     /// A request comes whose breaker is the one of this name. One look into memory, unless the breaker may be probed: then
     /// a slot is taken for it in shared data (two hostcalls, more where workers meet).
     pub fn admit(&mut self, breaker: &Breaker, name: &[u8], host: &dyn Host, now: u64) -> Admission {
+        self.admit_part(breaker, name, Stage::Waiting, host, now)
+    }
+
+    /// As [`Breakers::admit`], of a request whose caller has not sent all of it. When that has come it is to be told with
+    /// [`Breakers::sent`]: a trial is given until then at no cost to the upstream.
+    pub fn admit_unfinished(&mut self, breaker: &Breaker, name: &[u8], host: &dyn Host, now: u64) -> Admission {
+        self.admit_part(breaker, name, Stage::Sending, host, now)
+    }
+
+    fn admit_part(&mut self, breaker: &Breaker, name: &[u8], stage: Stage, host: &dyn Host, now: u64) -> Admission {
         let mode = breaker.settings.mode;
         match mode {
             Mode::Disabled => return Admission { state: State::Closed, verdict: Verdict::PassUnwatched },
@@ -118,7 +128,7 @@ impl Breakers {
             Gate::Passes => Admission { state: State::Closed, verdict: passes(epoch, None) },
             Gate::Open(left) => Admission { state: State::Open, verdict: shed(left) },
             Gate::Full => Admission { state: State::HalfOpen, verdict: shed(0) },
-            Gate::Ask => match self.claim(&subject, host, now) {
+            Gate::Ask => match self.claim(&subject, stage, host, now) {
                 Ok(Claim::Probe(epoch, number)) => {
                     Admission { state: State::HalfOpen, verdict: passes(epoch, Some(number)) }
                 }
@@ -134,6 +144,13 @@ impl Breakers {
         }
     }
 
+    /// All of a request has come, that had not when it was admitted. From here on a trial waits for the upstream.
+    pub fn sent(&mut self, ticket: &Ticket) {
+        if let Some(number) = ticket.probe {
+            self.report(ticket, number, News::Sent);
+        }
+    }
+
     /// A response has begun, and its headers are not those of a failure. Of a trial that goes on for longer than a probe
     /// may take, as a stream does, this is what it is judged by.
     pub fn answered(&mut self, ticket: &Ticket) {
@@ -142,7 +159,8 @@ impl Breakers {
         }
     }
 
-    /// A request has ended. `latency` is how long it took to the response's headers; `None` where there were none.
+    /// A request has ended. `latency` is how long the upstream took to the response's headers; `None` where there were none,
+    /// or where they came ahead of the request's end.
     pub fn ended(&mut self, ticket: Ticket, outcome: Outcome, latency: Option<Duration>, now: u64) {
         let subject = &ticket.subject;
         let slow = subject.breaker.settings.is_slow(latency);
@@ -174,6 +192,19 @@ impl Breakers {
             1
         };
         self.uncounted.late = self.uncounted.late.saturating_add(late);
+    }
+
+    /// Merges at once where trials have ended: their slots are free for the next ones, and what they decide holds from here
+    /// on. Four hostcalls for a trial, more where workers meet. `entropy` is a random number. What could not be merged is
+    /// kept for the tick.
+    pub fn settle(&mut self, host: &dyn Host, now: u64, entropy: u64) {
+        let moment = Moment { now, entropy };
+        let ended: Vec<usize> =
+            (0..).zip(&self.parts).filter(|(_, part)| part.has_verdict).map(|(shard, _)| shard).collect();
+        for shard in ended {
+            _ = self.merge(shard, host, moment);
+        }
+        _ = self.tell(host, moment);
     }
 
     /// Merges with the other workers: writes what changed here, reads what there is news of, and makes room. Two hostcalls
@@ -261,17 +292,18 @@ impl Breakers {
                 let late = place.pending.begin(ticket.epoch);
                 place.pending.report(number, news);
                 part.is_dirty = true;
+                part.has_verdict |= news.is_last();
                 self.uncounted.late = self.uncounted.late.saturating_add(late);
             }
-            _ if news != News::Answered => self.uncounted.late = self.uncounted.late.saturating_add(1),
+            _ if news.is_last() => self.uncounted.late = self.uncounted.late.saturating_add(1),
             _ => {}
         }
     }
 
     /// Takes a slot for a trial; there is none where others were faster every time.
-    fn claim(&mut self, subject: &Subject, host: &dyn Host, now: u64) -> Result<Claim, HostError> {
+    fn claim(&mut self, subject: &Subject, stage: Stage, host: &dyn Host, now: u64) -> Result<Claim, HostError> {
         let Some(part) = self.parts.get_mut(subject.key.shard()) else { return Ok(Claim::Full) };
-        let change = |value: &[u8]| part.prepare_claim(value, subject.key, subject.breaker.settings(), now);
+        let change = |value: &[u8]| part.prepare_claim(value, subject.key, stage, subject.breaker.settings(), now);
         let Some(prepared) = updated(host, subject.key.shard(), change)? else { return Ok(Claim::Full) };
         let Claimed { claim, change, .. } = part.claimed(prepared);
         self.transitions.extend(change.map(|change| Transition::of(subject, change)));

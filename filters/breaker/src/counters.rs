@@ -1,10 +1,10 @@
-//! What the filter counts, on `/stats/prometheus` as `sluicegate_breaker_…`, and what it says in the proxy's log.
+//! What the filter counts, on `/stats/prometheus` as `sluicegate_breaker_…`.
 //!
 //! A metric is never freed while a proxy lives. So only breakers whose names come from the configuration have series of
 //! their own, and no more than [`MAX_SERIES`]; all others share one.
 
 use crate::{Cause, Outcome, State, Transition, Uncounted};
-use sluicegate_host::{Counter, Gauge, HostError, Level, Vm, shared};
+use sluicegate_host::{Counter, Gauge, HostError, Vm, shared};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,9 +21,15 @@ pub(crate) struct Counters {
     merge_failed: Counter,
 }
 
-/// The metrics of a breaker.
+/// The metrics of a breaker, or of several that share a name.
 pub(crate) struct Series {
     state: Gauge,
+    /// The worst state of those that were looked at since it was told.
+    worst: Cell<Option<State>>,
+    /// Whether the state was told at all.
+    is_told: Cell<bool>,
+    /// The policy has it open.
+    is_forced: Cell<bool>,
     passed: Counter,
     shed: Counter,
     would_shed: Counter,
@@ -44,9 +50,6 @@ const NAMES: &str = "sluicegate.breaker.names";
 
 /// In no name of a cluster, a route or a key.
 const SEPARATOR: u8 = 0;
-
-/// As many lines per tick: callers may make as many keys as there is room for.
-const MAX_LINES: usize = 10;
 
 /// As much of a name as a line or a label holds, in bytes.
 const MAX_NAME: usize = 128;
@@ -118,6 +121,12 @@ impl Counters {
         Rc::clone(&self.others)
     }
 
+    /// Tells how the breakers stand; see [`Series::stands`].
+    pub(crate) fn tell_states(&self) {
+        self.own.borrow().values().for_each(|series| series.tell());
+        self.others.tell();
+    }
+
     /// So many keys have a breaker. The gauge is common to all workers, of which each has seen about the same; the main
     /// thread sees no requests, and says nothing.
     pub(crate) fn keys(&self, keys: usize) {
@@ -146,6 +155,9 @@ impl Series {
         };
         Ok(Series {
             state: vm.gauge("breaker_state", &labels)?,
+            worst: Cell::new(None),
+            is_told: Cell::new(false),
+            is_forced: Cell::new(false),
             passed: vm.counter("breaker_passed_total", &labels)?,
             shed: vm.counter("breaker_shed_total", &labels)?,
             would_shed: vm.counter("breaker_would_shed_total", &labels)?,
@@ -187,32 +199,41 @@ impl Series {
         }
     }
 
-    /// The breaker stands so, as far as this worker knows; of the others, the worst of them. Every worker tells what is news
-    /// to it, so that the last one to hear of a transition tells the last one.
+    /// A breaker of this name stands so, as far as this worker knows.
     pub(crate) fn stands(&self, state: State) {
-        self.state.learn(match state {
+        self.worst.set(self.worst.get().into_iter().chain([state]).max_by_key(|state| gravity(*state)));
+    }
+
+    /// A breaker of this name is open by the policy.
+    pub(crate) fn is_forced(&self) {
+        self.is_forced.set(true);
+    }
+
+    /// Tells the worst state of the breakers of this name. All workers set the same gauge. Who has had no request for any of
+    /// them leaves it alone; the others set it at first, whatever was told before them, and then where it is news to them: so
+    /// the last one to hear of a transition tells the last one.
+    fn tell(&self) {
+        let worst = self.worst.take();
+        let worst = if self.is_forced.get() { Some(State::Open) } else { worst };
+        let value = match worst.unwrap_or(State::Closed) {
             State::Closed => 0,
             State::Open => 1,
             State::HalfOpen => 2,
-        });
+        };
+        if worst.is_some() && !self.is_told.replace(true) {
+            self.state.set(value);
+        } else {
+            self.state.learn(value);
+        }
     }
 }
 
-/// A line for each transition, up to a limit. `is_known` says of which breakers the names come from the configuration; the
-/// names of others may be anything, a caller's credentials as well, and are not told.
-pub(crate) fn tell(transitions: &[Transition], is_known: impl Fn(u64) -> bool, vm: &Vm) {
-    for transition in transitions.iter().take(MAX_LINES) {
-        let Transition { name, from, to, cause, open_for, identity } = transition;
-        let name = if is_known(*identity) { shown(name) } else { OTHERS.to_owned() };
-        let (from, to, cause) = (state(*from), state(*to), because(*cause));
-        let line = match open_for {
-            Some(open_for) => format!("breaker: {name}: {from} to {to}: {cause}, for {:.1} s", open_for.as_secs_f64()),
-            None => format!("breaker: {name}: {from} to {to}: {cause}"),
-        };
-        vm.log(Level::Warn, &line);
-    }
-    if let Some(more) = transitions.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
-        vm.log(Level::Warn, &format!("breaker: and {more} more in this moment"));
+/// How much of the traffic a breaker in this state keeps back.
+fn gravity(state: State) -> u8 {
+    match state {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open => 2,
     }
 }
 
@@ -221,11 +242,11 @@ fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Without anything that would break a line or a label.
-fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     name.get(..MAX_NAME).unwrap_or(name).escape_ascii().to_string()
 }
 
-fn state(state: State) -> &'static str {
+pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Closed => "closed",
         State::Open => "open",
@@ -233,7 +254,7 @@ fn state(state: State) -> &'static str {
     }
 }
 
-fn because(cause: Cause) -> &'static str {
+pub(crate) fn because(cause: Cause) -> &'static str {
     match cause {
         Cause::FailureRate => "failure_rate",
         Cause::SlowCalls => "slow_calls",

@@ -1,14 +1,17 @@
 //! The filter: which breaker a request meets, what the caller gets where it is shed, and what came of it.
 
-use crate::counters::{Counters, Series, tell};
+use crate::counters::{Counters, Series};
+use crate::deadline;
 use crate::degradation;
+use crate::lines::Lines;
 use crate::policy::{BreakerPolicy, Degradation, Guard, Per};
 use crate::{Breaker, Breakers, Mode, Outcome, State, TICK, Ticket, Verdict};
 use sluicegate_host::{
-    AnswerFacts, AnswerList, BreakerFacts, BreakerState, Callbacks, EndingFacts, Exchange, Filter, Flow, Rejected, Vm,
+    AnswerFacts, AnswerList, BreakerFacts, BreakerState, Callbacks, EndingFacts, Exchange, Filter, Flow, GrpcStatus,
+    Rejected, Vm,
 };
 use sluicegate_policy::{Document, Fnv, Matcher, RequestView, Rules};
-use sluicegate_telemetry::outcome::{self, Ending, Ends, ResponseFlags};
+use sluicegate_telemetry::outcome::{self, Ending, Ends, ErrorKind, ResponseFlags};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -29,6 +32,7 @@ pub struct CircuitBreaker {
     /// The identities of breakers whose names come from the configuration and not from requests.
     named: BTreeSet<u64>,
     counters: Counters,
+    lines: Lines,
 }
 
 /// At every so manieth tick it is told how breakers stand, and at once where a transition was made here.
@@ -47,9 +51,9 @@ struct Passed {
     series: Rc<Series>,
     /// Whether a response has begun.
     has_begun: bool,
-    /// When, in nanoseconds since the Unix epoch, where it matters how long it takes.
-    started: Option<u64>,
-    /// How long it took to the response's headers.
+    /// When all of it had come, in nanoseconds since the Unix epoch, where it matters how long it takes.
+    sent: Option<u64>,
+    /// How long the upstream took from then to the response's headers.
     latency: Option<Duration>,
 }
 
@@ -62,7 +66,8 @@ const ROUTE: &str = "xds\0route_name";
 
 impl Filter for CircuitBreaker {
     const NAME: &'static str = "breaker";
-    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::LOG);
+    const CALLBACKS: Callbacks =
+        Callbacks::REQUEST_HEADERS.and(Callbacks::REQUEST_END).and(Callbacks::RESPONSE_HEADERS).and(Callbacks::LOG);
     const TICK: Duration = TICK;
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<CircuitBreaker, Rejected> {
@@ -81,6 +86,7 @@ impl Filter for CircuitBreaker {
             now: Cell::new(now),
             ticks: Cell::new(0),
             counters: Counters::define(vm)?,
+            lines: Lines::default(),
             policy,
         })
     }
@@ -106,7 +112,11 @@ impl Filter for CircuitBreaker {
         let Some(name) = rule.name(exchange, &target) else { return Flow::Continue };
         let vm = exchange.vm();
         let series = self.series(rule.breaker.identity, &name, vm).unwrap_or_else(|| self.counters.others());
-        let admission = self.breakers.borrow_mut().admit(&rule.breaker, &name, vm.host(), self.now.get());
+        let is_sent = !exchange.has_body() || is_tunnel(exchange);
+        let admission = match &mut *self.breakers.borrow_mut() {
+            breakers if is_sent => breakers.admit(&rule.breaker, &name, vm.host(), self.now.get()),
+            breakers => breakers.admit_unfinished(&rule.breaker, &name, vm.host(), self.now.get()),
+        };
         let state = of_state(admission.state);
         if !matches!(admission.verdict, Verdict::Shed { .. }) {
             series.passed();
@@ -120,8 +130,10 @@ impl Filter for CircuitBreaker {
                 _ = exchange.is_grpc();
                 let head = Rc::clone(exchange.request_headers().original());
                 exchange.facts.request.get_or_insert(head);
-                let started = if rule.is_timed() { exchange.vm().now().ok() } else { None };
-                exchange.keep(Passed { ticket, rule, series, has_begun: false, started, latency: None });
+                exchange.keep(Passed { ticket, rule, series, has_begun: false, sent: None, latency: None });
+                if is_sent {
+                    self.is_sent(exchange);
+                }
                 Flow::Continue
             }
             Verdict::PassUnwatched => Flow::Continue,
@@ -130,7 +142,18 @@ impl Filter for CircuitBreaker {
                 leave(exchange, BreakerFacts { state, shed: false });
                 Flow::Continue
             }
-            Verdict::Shed { retry_after } => shed(exchange, &rule.guard, &series, state, retry_after),
+            Verdict::Shed { retry_after } => {
+                if rule.breaker.settings().mode == Mode::ForcedOpen {
+                    series.is_forced();
+                }
+                shed(exchange, &rule.guard, &series, state, retry_after)
+            }
+        }
+    }
+
+    fn on_request_end(&self, exchange: &mut Exchange) {
+        if exchange.has_body() {
+            self.is_sent(exchange);
         }
     }
 
@@ -141,10 +164,10 @@ impl Filter for CircuitBreaker {
         }
         let Some(mut passed) = exchange.take_kept::<Passed>() else { return };
         passed.has_begun = true;
-        if let Some(started) = passed.started {
+        if let Some(sent) = passed.sent {
             let answered = exchange.facts.response_started.or_else(|| exchange.vm().now().ok());
             exchange.facts.response_started = answered;
-            passed.latency = answered.map(|answered| Duration::from_nanos(answered.saturating_sub(started)));
+            passed.latency = answered.map(|answered| Duration::from_nanos(answered.saturating_sub(sent)));
         }
         // A stream that was answered well is not to count as a trial that never answers.
         if passed.ticket.is_probe() && self.begins_well(exchange, &passed.rule) {
@@ -157,7 +180,14 @@ impl Filter for CircuitBreaker {
         let Some(Passed { ticket, rule, series, has_begun, latency, .. }) = exchange.take_kept() else { return };
         let outcome = self.outcome(exchange, &rule, has_begun);
         series.ended(outcome);
-        self.breakers.borrow_mut().ended(ticket, outcome, latency, self.now.get());
+        let (is_probe, now) = (ticket.is_probe(), self.now.get());
+        let mut breakers = self.breakers.borrow_mut();
+        breakers.ended(ticket, outcome, latency, now);
+        // What a trial tells, hundreds may wait for.
+        if is_probe {
+            let vm = exchange.vm();
+            breakers.settle(vm.host(), now, entropy(vm));
+        }
     }
 
     fn on_tick(&self, vm: &Vm) {
@@ -167,7 +197,7 @@ impl Filter for CircuitBreaker {
         let Ok(now) = vm.now() else { return };
         self.now.set(now);
         let mut breakers = self.breakers.borrow_mut();
-        if breakers.on_tick(vm.host(), now, u64::from_le_bytes(vm.entropy().bytes())).is_err() {
+        if breakers.on_tick(vm.host(), now, entropy(vm)).is_err() {
             self.counters.merge_failed();
         }
         self.counters.keys(breakers.keys());
@@ -184,7 +214,7 @@ impl Filter for CircuitBreaker {
             self.tell_states(&self.breakers.borrow(), now, vm);
             self.counters.publish(vm);
         }
-        tell(&transitions, |identity| self.named.contains(&identity), vm);
+        self.lines.tell(&transitions, |identity| self.named.contains(&identity), now, vm);
     }
 }
 
@@ -207,15 +237,22 @@ impl CircuitBreaker {
     }
 
     fn tell_states(&self, breakers: &Breakers, now: u64, vm: &Vm) {
-        let mut worst = State::Closed;
         for standing in breakers.standings(now) {
-            match self.series(standing.identity, &standing.name, vm) {
-                Some(series) => series.stands(standing.state),
-                None if standing.state == State::Open || worst == State::Closed => worst = standing.state,
-                None => {}
-            }
+            let series = self.series(standing.identity, &standing.name, vm);
+            series.unwrap_or_else(|| self.counters.others()).stands(standing.state);
         }
-        self.counters.others().stands(worst);
+        self.counters.tell_states();
+    }
+
+    /// All of a request has come; a tunnel's counts as whole with its head.
+    fn is_sent(&self, exchange: &mut Exchange) {
+        let Some(passed) = exchange.kept_mut::<Passed>().filter(|passed| passed.sent.is_none()) else { return };
+        let is_timed = passed.rule.is_timed();
+        self.breakers.borrow_mut().sent(&passed.ticket);
+        let now = if is_timed { exchange.vm().now().ok() } else { None };
+        if let Some(passed) = exchange.kept_mut::<Passed>() {
+            passed.sent = now;
+        }
     }
 
     /// What came of a request that passed.
@@ -242,7 +279,16 @@ impl CircuitBreaker {
         };
         let kind = outcome::Outcome::of(&ending(Ends::Upstream)).kind;
         let has_begun = has_begun && kind.is_some() && !is_trailers_only(exchange);
-        rule.guard.failures.judge(&ending(sluicegate_telemetry::ends(kind, has_begun, exchange)))
+        let outcome = rule.guard.failures.judge(&ending(sluicegate_telemetry::ends(kind, has_begun, exchange)));
+        let is_late = kind == Some(ErrorKind::Timeout)
+            || grpc_status.map(GrpcStatus::from_code) == Some(GrpcStatus::DeadlineExceeded);
+        let is_of_another = match kind {
+            _ if outcome != Outcome::Failure => false,
+            _ if is_late && rule.is_hurried(exchange) => true,
+            Some(ErrorKind::Upstream5xx | ErrorKind::UpstreamGrpc | ErrorKind::ClientError) => rule.is_shed(exchange),
+            _ => false,
+        };
+        if is_of_another { Outcome::Ignored } else { outcome }
     }
 
     /// Whether the section is meant for this exchange.
@@ -332,10 +378,34 @@ impl Rule {
         }
     }
 
+    /// Whether the caller gave so little time that no answer in that says nothing.
+    fn is_hurried(&self, exchange: &Exchange) -> bool {
+        let deadline = exchange.facts.request.as_ref().and_then(|head| deadline::of(head));
+        deadline.is_some_and(|deadline| deadline < self.guard.min_deadline)
+    }
+
+    /// Whether a breaker behind this one gave the answer: its upstream fails, not this one's. One hostcall.
+    fn is_shed(&self, exchange: &Exchange) -> bool {
+        let headers = exchange.response_headers().original();
+        self.guard.hints.header.as_deref().is_some_and(|name| headers.get(name).is_some())
+    }
+
     /// Whether it matters how long its calls take.
     fn is_timed(&self) -> bool {
         self.breaker.settings().slow_call.is_some()
     }
+}
+
+/// Whether a request opens what never ends, as a WebSocket does (RFC 9110 §7.8 and §9.3.6): the upstream is to answer to
+/// its head.
+fn is_tunnel(exchange: &Exchange) -> bool {
+    let headers = exchange.request_headers().original();
+    headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT")
+}
+
+/// A random number; no hostcall.
+fn entropy(vm: &Vm) -> u64 {
+    u64::from_le_bytes(vm.entropy().bytes())
 }
 
 /// Whether the response is gRPC as well. One hostcall.

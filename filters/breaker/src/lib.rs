@@ -10,8 +10,9 @@
 //! worker, with what it knows itself in `part.rs` and `place.rs`; `admission.rs` is what a request gets, and `account.rs`
 //! what there is to say of it all.
 //!
-//! `filter.rs` joins it to the exchange: `policy.rs` is the section `breaker`, `failures.rs` says what counts as a failure,
-//! `degradation.rs` what the caller of a shed request gets, `counters.rs` what is counted and told.
+//! `filter.rs` joins it to the exchange: `policy.rs` is the section `breaker`, `failures.rs` says what counts as a failure
+//! and `deadline.rs` which timeouts are the caller's own, `degradation.rs` is what the caller of a shed request gets, and
+//! `counters.rs` and `lines.rs` are what is counted and told.
 //!
 //! ```
 //! use sluicegate_breaker::{Breaker, Breakers, Outcome, Settings, State, Verdict};
@@ -43,10 +44,12 @@ mod admission;
 mod behaviour;
 mod breakers;
 mod counters;
+mod deadline;
 mod degradation;
 mod failures;
 mod filter;
 mod key;
+mod lines;
 mod merge;
 mod moment;
 mod news;

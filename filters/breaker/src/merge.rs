@@ -9,6 +9,7 @@
 use crate::key::Key;
 use crate::moment::{Moment, Nanos, second};
 use crate::pending::Pending;
+use crate::probe::Stage;
 use crate::settings::Settings;
 use crate::shard::{self, Shard, Unreadable};
 use crate::state::{At, Change, Claim, Machine, State, UNKNOWN};
@@ -98,15 +99,15 @@ pub(crate) fn merge<'a>(
     Ok(merged)
 }
 
-/// Asks for a trial of a breaker that is not closed.
-pub(crate) fn claim(value: &[u8], key: Key, settings: &Settings, now: Nanos) -> Result<Claimed, Foreign> {
+/// Asks for a trial of a breaker that is not closed, for a request at this stage.
+pub(crate) fn claim(value: &[u8], key: Key, stage: Stage, settings: &Settings, now: Nanos) -> Result<Claimed, Foreign> {
     let anew = shard::empty(now);
     let mut shard = read(value, &anew)?;
     let Some(mut machine) = shard.machine(key) else {
         return Ok(Claimed { value: None, claim: Claim::Passes(UNKNOWN), change: None });
     };
     // Chance has no part in what is decided here.
-    let (claim, change) = machine.claim(At { settings, now, draw: 0 }, &mut shard.epochs);
+    let (claim, change) = machine.claim(stage, At { settings, now, draw: 0 }, &mut shard.epochs);
     let took = matches!(claim, Claim::Probe(..)) && shard.put(key, &machine, settings, second(now));
     Ok(Claimed { value: took.then(|| shard.bytes()), claim, change })
 }

@@ -4,6 +4,7 @@ use crate::key::Key;
 use crate::merge::{self, Claimed, Delta, Foreign, Merged};
 use crate::moment::{Moment, Nanos, Second};
 use crate::place::{Place, Subject};
+use crate::probe::Stage;
 use crate::settings::Settings;
 use crate::shard::{self, Shard, Unreadable};
 use crate::state::State;
@@ -19,6 +20,8 @@ pub(crate) struct Part {
     places: Vec<Place>,
     /// There is something to merge.
     pub(crate) is_dirty: bool,
+    /// A trial has ended, and that is not merged yet.
+    pub(crate) has_verdict: bool,
     /// The others ought to hear of what we did here.
     pub(crate) has_news: bool,
     /// How many places are not closed.
@@ -51,6 +54,7 @@ impl Part {
             keys: Vec::new(),
             places: Vec::new(),
             is_dirty: false,
+            has_verdict: false,
             has_news: false,
             unsettled: 0,
         };
@@ -108,10 +112,11 @@ impl Part {
         &self,
         value: &[u8],
         key: Key,
+        stage: Stage,
         settings: &Settings,
         now: Nanos,
     ) -> Option<Prepared<Claimed>> {
-        self.prepare(value, |value| merge::claim(value, key, settings, now), |claimed| claimed.value.take())
+        self.prepare(value, |value| merge::claim(value, key, stage, settings, now), |claimed| claimed.value.take())
     }
 
     fn prepare<T>(
@@ -136,6 +141,7 @@ impl Part {
             place.in_force = false;
         }
         self.is_dirty = false;
+        self.has_verdict = false;
         self.has_news |= prepared.what.is_news;
         self.take(prepared.value);
         prepared.what

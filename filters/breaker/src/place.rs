@@ -126,7 +126,7 @@ impl View {
             Phase::HalfOpen { probes, .. } => View::HalfOpen {
                 has_free: probes.has_free(settings),
                 due: probes.due(settings),
-                latest: probes.trials.iter().map(|trial| trial.claimed).max().unwrap_or(0),
+                latest: probes.trials.iter().map(|trial| trial.since).max().unwrap_or(0),
             },
         }
     }

@@ -21,6 +21,7 @@
 //! | `jitter` | fraction of the open time | `0.1` | 0 to 1 |
 //! | `probes` | whole number of requests | `3` | 1 to 100 |
 //! | `probe_timeout` | duration | `"30s"` | 100ms to 24h |
+//! | `min_deadline` | duration | `"100ms"` | 0s to 1h |
 //! | `failures` | status, class, gRPC code or kind of error, or list of such | see [`Failures`] | |
 //! | `response.status` | HTTP status | `503` | 200 to 599 |
 //! | `response.headers` | object of header names and values | none | at most 32; values of 1 to 1,024 bytes |
@@ -48,6 +49,8 @@ use crate::failures::Failures;
 use crate::settings::{Mode, Settings};
 use answer::Taken;
 use sluicegate_policy::{Direction, Directions, Document, Rules, Section, is_header_name};
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// The whole section.
 #[derive(Clone, Debug)]
@@ -75,6 +78,8 @@ pub(crate) struct Guard {
     pub(crate) per: Per,
     /// `failures`.
     pub(crate) failures: Failures,
+    /// `min_deadline`: who asks for an answer in less time does not tell by a timeout that the upstream is slow.
+    pub(crate) min_deadline: Duration,
     /// `response`, or `fallback`.
     pub(crate) degradation: Degradation,
     /// `hints`.
@@ -109,6 +114,8 @@ const PERS: [(&str, Per); 3] = [("cluster", Per::Cluster), ("route", Per::Route)
 
 const DIRECTIONS: Directions = Directions::NONE.with(Direction::Outbound).with(Direction::Gateway);
 const DEFAULT_MAX_KEYS: usize = 1_024;
+
+const DEADLINES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 
 /// The longest name of a cluster or a route.
 const NAME_BYTES: usize = 256;
@@ -166,6 +173,7 @@ impl Guard {
             settings: thresholds::read(section, &defaults.settings),
             per: Per::read(section, &defaults.per, taken),
             failures: failures.map_or_else(|| defaults.failures.clone(), |texts| Failures::of(&texts)),
+            min_deadline: section.duration("min_deadline", DEADLINES).unwrap_or(defaults.min_deadline),
             degradation: Degradation::read(section, &defaults.degradation, &hints, taken),
             hints,
         };
@@ -191,6 +199,7 @@ impl Default for Guard {
             settings: Settings::default(),
             per: Per::Cluster,
             failures: Failures::default(),
+            min_deadline: Duration::from_millis(100),
             degradation: Degradation::Problem,
             hints: Hints::default(),
         }

@@ -18,9 +18,20 @@ pub(crate) struct Probes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trial {
     pub(crate) number: u32,
-    pub(crate) claimed: Nanos,
+    /// When its stage began; of the last stage, when it was sent.
+    pub(crate) since: Nanos,
+    pub(crate) stage: Stage,
+}
+
+/// How far a trial request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its caller has not sent all of it: that it is not answered does not speak against the upstream.
+    Sending,
+    /// It is whole, and the upstream is to answer.
+    Waiting,
     /// Its response has begun, and not as a failure.
-    pub(crate) answered: bool,
+    Answered,
 }
 
 /// What a worker has to say of a trial request.
@@ -32,12 +43,21 @@ pub(crate) struct Report {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
+    /// All of it was sent.
+    Sent,
     /// Its response has begun, and not as a failure.
     Answered,
     Succeeded,
     Failed,
     /// It ended and says nothing of the upstream: its slot is free again.
     Void,
+}
+
+impl News {
+    /// Whether nothing comes after it.
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self, News::Succeeded | News::Failed | News::Void)
+    }
 }
 
 /// What came of it.
@@ -50,14 +70,14 @@ pub(crate) struct Settled {
 }
 
 impl Probes {
-    /// Takes a slot; answers with its number, or `None` where all are taken.
-    pub(crate) fn claim(&mut self, settings: &Settings, now: Nanos) -> Option<u32> {
+    /// Takes a slot for a request at this stage; answers with its number, or `None` where all are taken.
+    pub(crate) fn claim(&mut self, stage: Stage, settings: &Settings, now: Nanos) -> Option<u32> {
         if !self.has_free(settings) {
             return None;
         }
         let number = self.next;
         self.next = number.wrapping_add(1);
-        self.trials.push(Trial { number, claimed: now, answered: false });
+        self.trials.push(Trial { number, since: now, stage });
         Some(number)
     }
 
@@ -65,8 +85,9 @@ impl Probes {
         self.trials.len() < settings.probes as usize
     }
 
-    /// Takes the reports in, then gives up the trials whose time is over. One that has not answered has failed; of a
-    /// stream that has begun well and goes on, that is as much success as there will be for now.
+    /// Takes the reports in, then gives up the trials whose time is over. One that has not answered has failed, unless its
+    /// caller never sent all of it; of a stream that has begun well and goes on, that is as much success as there will be
+    /// for now.
     pub(crate) fn settle(&mut self, reports: &[Report], settings: &Settings, now: Nanos) -> Settled {
         let mut settled = Settled { changed: self.rewind(now), ..Settled::default() };
         for report in reports {
@@ -74,9 +95,9 @@ impl Probes {
             let Some(at) = self.trials.iter().position(|trial| trial.number == report.number) else { continue };
             settled.changed = true;
             match report.news {
-                News::Answered => {
+                News::Sent | News::Answered => {
                     if let Some(trial) = self.trials.get_mut(at) {
-                        trial.answered = true;
+                        trial.comes_to(report.news, now);
                     }
                     continue;
                 }
@@ -89,16 +110,16 @@ impl Probes {
         let limit = settings.probe_limit();
         let mut at = 0;
         while let Some(trial) = self.trials.get(at).copied() {
-            if trial.claimed.saturating_add(limit) > now {
+            if trial.since.saturating_add(limit) > now {
                 at = at.saturating_add(1);
                 continue;
             }
             settled.changed = true;
             self.trials.swap_remove(at);
-            if trial.answered {
-                self.successes = self.successes.saturating_add(1);
-            } else {
-                settled.given_up = true;
+            match trial.stage {
+                Stage::Sending => {}
+                Stage::Waiting => settled.given_up = true,
+                Stage::Answered => self.successes = self.successes.saturating_add(1),
             }
         }
         settled
@@ -106,16 +127,27 @@ impl Probes {
 
     /// When the next one is to be given up.
     pub(crate) fn due(&self, settings: &Settings) -> Option<Nanos> {
-        self.trials.iter().map(|trial| trial.claimed.saturating_add(settings.probe_limit())).min()
+        self.trials.iter().map(|trial| trial.since.saturating_add(settings.probe_limit())).min()
     }
 
-    /// The clock was set back: those that lie ahead are as if claimed now.
+    /// The clock was set back: those that lie ahead are as if begun now.
     fn rewind(&mut self, now: Nanos) -> bool {
         let mut any = false;
-        for trial in self.trials.iter_mut().filter(|trial| lies_ahead(trial.claimed, now)) {
-            trial.claimed = now;
+        for trial in self.trials.iter_mut().filter(|trial| lies_ahead(trial.since, now)) {
+            trial.since = now;
             any = true;
         }
         any
+    }
+}
+
+impl Trial {
+    fn comes_to(&mut self, news: News, now: Nanos) {
+        match (self.stage, news) {
+            // From here on the upstream is waited for.
+            (Stage::Sending, News::Sent) => *self = Trial { since: now, stage: Stage::Waiting, ..*self },
+            (_, News::Answered) => self.stage = Stage::Answered,
+            _ => {}
+        }
     }
 }

@@ -20,13 +20,14 @@
 //!   successes
 //!   number of the next probe
 //!   probes under way, up to the end:
-//!     number, claimed (nanoseconds since the Unix epoch), 1 byte: 1 where its response has begun
+//!     number, when its stage began (nanoseconds since the Unix epoch), 1 byte: 0 it waits for an answer, 1 its response
+//!     has begun, 2 it is being sent
 //! ```
 //!
 //! What has no width is a number in base 128 (see `number.rs`).
 
 use crate::number::{read, take, write};
-use crate::probe::{Probes, Trial};
+use crate::probe::{Probes, Stage, Trial};
 use crate::settings::{CALLS, Span};
 use crate::state::{Machine, Phase};
 use crate::window::{Call, Calls, Counts, Seconds, Slot, Window};
@@ -34,6 +35,10 @@ use crate::window::{Call, Calls, Counts, Seconds, Slot, Window};
 const CLOSED: u8 = 0;
 const OPEN: u8 = 1;
 const HALF_OPEN: u8 = 2;
+
+const WAITING: u8 = 0;
+const ANSWERED: u8 = 1;
+const SENDING: u8 = 2;
 
 const BY_TIME: u8 = 0;
 const BY_COUNT: u8 = 1;
@@ -65,8 +70,12 @@ pub(crate) fn bytes(machine: &Machine) -> Vec<u8> {
             write(probes.next, &mut bytes);
             for trial in &probes.trials {
                 write(trial.number, &mut bytes);
-                write(trial.claimed, &mut bytes);
-                bytes.push(trial.answered.into());
+                write(trial.since, &mut bytes);
+                bytes.push(match trial.stage {
+                    Stage::Waiting => WAITING,
+                    Stage::Answered => ANSWERED,
+                    Stage::Sending => SENDING,
+                });
             }
         }
     }
@@ -163,8 +172,14 @@ fn unpack(byte: u8, at: usize) -> Call {
 fn probes(bytes: &mut &[u8]) -> Option<Probes> {
     let mut probes = Probes { successes: read(bytes)?, next: read(bytes)?, trials: Vec::new() };
     while !bytes.is_empty() {
-        let trial = Trial { number: read(bytes)?, claimed: read(bytes)?, answered: take(bytes)? == 1 };
-        probes.trials.push(trial);
+        let (number, since) = (read(bytes)?, read(bytes)?);
+        let stage = match take(bytes)? {
+            WAITING => Stage::Waiting,
+            ANSWERED => Stage::Answered,
+            SENDING => Stage::Sending,
+            _ => return None,
+        };
+        probes.trials.push(Trial { number, since, stage });
     }
     Some(probes)
 }

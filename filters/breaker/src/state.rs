@@ -18,7 +18,7 @@
 
 use crate::moment::{Nanos, lies_ahead, second};
 use crate::pending::Pending;
-use crate::probe::{Probes, Report};
+use crate::probe::{Probes, Report, Stage};
 use crate::run::Run;
 use crate::settings::{Cause, Settings, Span};
 use crate::window::Window;
@@ -140,7 +140,8 @@ impl Machine {
     }
 
     /// A request comes while the breaker is not closed: it may be a trial, the first of which makes it half-open.
-    pub(crate) fn claim(&mut self, at: At<'_>, epochs: &mut Epoch) -> (Claim, Option<Change>) {
+    /// `stage` is how much of it has come.
+    pub(crate) fn claim(&mut self, stage: Stage, at: At<'_>, epochs: &mut Epoch) -> (Claim, Option<Change>) {
         let mut change = None;
         if let Phase::Open { since, reopened, draw } = self.phase {
             let left = left(since, at.settings.open_time(reopened, draw), at.now);
@@ -151,7 +152,7 @@ impl Machine {
             change = Some(self.enter(half_open, Cause::OpenTimeOver, at, epochs));
         }
         let claim = match &mut self.phase {
-            Phase::HalfOpen { probes, .. } => match probes.claim(at.settings, at.now) {
+            Phase::HalfOpen { probes, .. } => match probes.claim(stage, at.settings, at.now) {
                 Some(number) => Claim::Probe(self.epoch, number),
                 None => Claim::Full,
             },

@@ -70,6 +70,10 @@ impl Filter for Suite {
         self.breaker.on_request_headers(exchange)
     }
 
+    fn on_request_end(&self, exchange: &mut Exchange) {
+        self.breaker.on_request_end(exchange);
+    }
+
     fn on_response_headers(&self, exchange: &mut Exchange) {
         self.log.on_response_headers(exchange);
         self.breaker.on_response_headers(exchange);

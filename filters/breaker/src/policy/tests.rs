@@ -53,7 +53,8 @@ fn every_field_has_its_default() {
             assert_eq!(policy.directions.contains(direction), works, "{direction:?}");
         }
         assert_eq!(policy.max_keys, 1_024);
-        let Guard { only, settings, per, failures, degradation, hints } = policy.default;
+        let Guard { only, settings, per, failures, min_deadline, degradation, hints } = policy.default;
+        assert_eq!(min_deadline, Duration::from_millis(100));
         assert_eq!(only, Only::default());
         let expected = Settings {
             mode: Mode::Normal,
@@ -81,6 +82,7 @@ const WHOLE: &str = r#"{
     "mode": "shadow", "per": {"header": "X-Tenant"}, "window_calls": 100, "min_requests": 10, "failure_rate": 0.5,
     "slow_call": {"threshold": "2s", "rate": 0.9}, "consecutive_failures": 5, "open_for": "10s", "backoff": 1.5,
     "max_open_for": "1m", "jitter": 0, "probes": 1, "probe_timeout": "5s", "failures": ["503", "timeout"],
+    "min_deadline": "1s",
     "response": {"status": 200, "headers": {"Content-Type": "application/json"}, "body": "[]"},
     "hints": {"header": "X-Shed", "envoy_overloaded": false, "grpc_pushback": false}}"#;
 
@@ -103,6 +105,7 @@ fn whole() -> Guard {
         },
         per: Per::Header("x-tenant".to_owned()),
         failures: Failures::of(&["503", "timeout"]),
+        min_deadline: secs(1),
         degradation: Degradation::Response(FixedResponse {
             status: 200,
             headers: texts(&[("content-type", "application/json")]),

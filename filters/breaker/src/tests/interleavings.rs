@@ -8,6 +8,7 @@ use crate::key::Key;
 use crate::merge::{Claimed, Merged};
 use crate::moment::Moment;
 use crate::part::Prepared;
+use crate::probe::Stage;
 use crate::record;
 use crate::shard::Shard;
 use crate::state::{Claim, Epoch, Machine, Phase};
@@ -247,7 +248,7 @@ impl World {
                 }
             }
             UnderWay::Claim => {
-                let prepared = self.part(actor).prepare_claim(value, key, &settings, now).unwrap();
+                let prepared = self.part(actor).prepare_claim(value, key, Stage::Waiting, &settings, now).unwrap();
                 if !self.swap(&prepared, number) {
                     return self.read(actor, UnderWay::Claim);
                 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::moment::Moment;
-use crate::probe::{Probes, Trial};
+use crate::probe::{Probes, Stage, Trial};
 use crate::record;
 use crate::shard::Shard;
 use crate::state::{Machine, Phase};
@@ -19,6 +19,10 @@ fn span() -> impl Strategy<Value = Span> {
 
 fn rate() -> impl Strategy<Value = f64> {
     prop_oneof![8 => 0.0..=1.0_f64, 1 => Just(0.0), 1 => Just(1.0)]
+}
+
+fn any_stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![Just(Stage::Sending), Just(Stage::Waiting), Just(Stage::Answered)]
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {
@@ -59,9 +63,17 @@ enum Event {
         outcome: Outcome,
         millis: u64,
     },
+    /// All of one that is under way has come.
+    Sent {
+        which: prop::sample::Index,
+    },
     /// One that is under way has begun to answer.
     Answer {
         which: prop::sample::Index,
+    },
+    /// What is known of trials that have ended is merged.
+    Settle {
+        worker: usize,
     },
     Tick {
         worker: usize,
@@ -81,7 +93,9 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (0..3_usize, 0..3_u8, 1..10_u8).prop_map(|(worker, name, count)| Event::Come { worker, name, count }),
         24 => (index(), outcome, 0..200_u64).prop_map(|(which, outcome, millis)| Event::End { which, outcome, millis }),
+        3 => index().prop_map(|which| Event::Sent { which }),
         3 => index().prop_map(|which| Event::Answer { which }),
+        6 => (0..3_usize).prop_map(|worker| Event::Settle { worker }),
         12 => (0..3_usize).prop_map(|worker| Event::Tick { worker }),
         6 => prop_oneof![0..100_u64, 0..30_000_u64].prop_map(Event::Pass),
         1 => (-100_000_000..100_000_000_i64).prop_map(Event::Set),
@@ -143,7 +157,10 @@ proptest! {
                     for _ in 0..count {
                         offered += 1;
                         let Worker { breakers, breaker, host } = &mut proxy.workers[worker];
-                        let admission = breakers.admit(breaker, &[name], *host, now);
+                        let admission = match offered % 3 {
+                            0 => breakers.admit_unfinished(breaker, &[name], *host, now),
+                            _ => breakers.admit(breaker, &[name], *host, now),
+                        };
                         let mut is_shed = |retry_after: u64| {
                             shed += 1;
                             // As long as the longest open time, with its jitter.
@@ -175,6 +192,15 @@ proptest! {
                     let latency = Some(Duration::from_millis(millis));
                     proxy.workers[worker].breakers.ended(ticket, outcome, latency, now);
                 }
+                Event::Sent { which } if !under_way.is_empty() => {
+                    let (worker, ticket) = &under_way[which.index(under_way.len())];
+                    proxy.workers[*worker].breakers.sent(ticket);
+                }
+                Event::Settle { worker } => {
+                    let Worker { breakers, host, .. } = &mut proxy.workers[worker];
+                    breakers.settle(*host, now, 0);
+                    proxy.check(worker)?;
+                }
                 Event::Answer { which } if !under_way.is_empty() => {
                     let (worker, ticket) = &under_way[which.index(under_way.len())];
                     proxy.workers[*worker].breakers.answered(ticket);
@@ -192,7 +218,7 @@ proptest! {
                     // What was under way ends with the old policy, of which nothing comes any more here.
                     under_way.retain(|(of, _)| *of != worker);
                 }
-                Event::End { .. } | Event::Answer { .. } => {}
+                Event::End { .. } | Event::Sent { .. } | Event::Answer { .. } => {}
             }
         }
         prop_assert_eq!((unwatched, shed + passed), (0, offered));
@@ -247,7 +273,7 @@ proptest! {
         span in span(),
         calls in vec((any::<bool>(), any::<bool>(), 0..700_u32), 0..300),
         numbers in any::<(u64, u64, u32, u32, u32)>(),
-        trials in vec((any::<u32>(), any::<u64>(), any::<bool>()), 0..9),
+        trials in vec((any::<u32>(), any::<u64>(), any_stage()), 0..9),
         phase in 0..3,
     ) {
         let (epoch, since, reopened, draw, successes) = numbers;
@@ -258,7 +284,7 @@ proptest! {
             window.record(Call { failed, slow }, second);
         }
         let trials: Vec<Trial> =
-            trials.into_iter().map(|(number, claimed, answered)| Trial { number, claimed, answered }).collect();
+            trials.into_iter().map(|(number, since, stage)| Trial { number, since, stage }).collect();
         let phase = match phase {
             0 => Phase::Closed { window, failures: draw },
             1 => Phase::Open { since, reopened, draw },
@@ -308,7 +334,7 @@ proptest! {
             let delta = merge::Delta { key, settings, pending: &pending, in_force: true };
             let moment = Moment { now, entropy: 0 };
             prop_assert_eq!(merge::merge(&value, std::iter::once(delta), moment).is_err(), foreign);
-            prop_assert_eq!(merge::claim(&value, key, settings, now).is_err(), foreign);
+            prop_assert_eq!(merge::claim(&value, key, Stage::Sending, settings, now).is_err(), foreign);
         }
         let before: Vec<_> = (0..64).map(|shard| shared::read(worker.host, &format!("sluicegate.breaker.{shard}"))).collect();
         let mut worker = Worker::on(worker.host, worker.breaker.settings().clone(), now);

@@ -19,6 +19,10 @@ enum Step {
     Ignored(u32),
     /// So many pass and never answer.
     Hang(u32),
+    /// So many pass whose callers have not sent all of them.
+    Begin(u32),
+    /// All of the oldest that were begun has come.
+    Sent(u32),
     /// So many pass whose responses begin well, and go on.
     Stream(u32),
     /// So many are shed, and told to come again after so many seconds.
@@ -43,6 +47,7 @@ fn run(what: &str, settings: Settings, steps: &[Step]) {
     let mut worker = Worker::new(settings);
     let mut now = START;
     let mut last = None;
+    let mut begun = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let place = format!("{what}, step {at}: {step:?}");
         let mut passes = |count: u32, outcome: Option<Outcome>, millis: u64| {
@@ -60,6 +65,15 @@ fn run(what: &str, settings: Settings, steps: &[Step]) {
             Slow(count) => passes(count, Some(Outcome::Success), 10_000),
             Ignored(count) => passes(count, Some(Outcome::Ignored), 10),
             Hang(count) => passes(count, None, 0),
+            Begin(count) => {
+                for _ in 0..count {
+                    let Worker { breakers, breaker, host } = &mut worker;
+                    let admission = breakers.admit_unfinished(breaker, NAME, *host, now);
+                    let Verdict::Pass(ticket) = admission.verdict else { panic!("{place}: {admission:?}") };
+                    begun.push(ticket);
+                }
+            }
+            Sent(count) => begun.drain(..count as usize).for_each(|ticket| worker.breakers.sent(&ticket)),
             Stream(count) => {
                 for _ in 0..count {
                     let ticket = worker.pass(now);
@@ -279,6 +293,38 @@ fn open_it_sheds_and_half_open_it_probes() {
             "a probe that is a stream",
             trip(),
             &[Fail(1), Wait(60_000), Ok(2), Stream(1), Wait(29_950), Is(HalfOpen), Wait(50), Is(Closed)],
+        ),
+        (
+            "a probe whose caller never sends all of it says nothing, and frees its slot",
+            trip(),
+            &[
+                Fail(1),
+                Wait(60_000),
+                Begin(3),
+                Shed(1, 1),
+                Wait(29_950),
+                Shed(1, 1),
+                Wait(50),
+                Is(HalfOpen),
+                Ok(3),
+                Is(Closed),
+            ],
+        ),
+        (
+            "from when all of a probe has come, it is waited for",
+            trip(),
+            &[
+                Fail(1),
+                Wait(60_000),
+                Begin(1),
+                Wait(20_000),
+                Sent(1),
+                Wait(29_950),
+                Is(HalfOpen),
+                Wait(50),
+                Is(Open),
+                Because(ProbeGivenUp),
+            ],
         ),
         (
             "a slow probe",
