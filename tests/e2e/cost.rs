@@ -49,11 +49,16 @@ pub(crate) async fn cost_of(plugin: &str, policy: Value, headers: &[(&str, &str)
 
 /// Those of a request with these headers, through the shipped configuration with this change.
 pub(crate) async fn cost_on(change: impl FnOnce(Bootstrap) -> Bootstrap, headers: &[(&str, &str)]) -> Crossings {
+    cost_of_request(change, with(Request::get("/"), headers)).await
+}
+
+/// Those of this request, through the shipped configuration with this change.
+pub(crate) async fn cost_of_request(change: impl FnOnce(Bootstrap) -> Bootstrap, request: Request) -> Crossings {
     let stage = Stage::set(|shipped| change(shipped).concurrency(1).wasm_trace()).await;
     // The first request of a worker finds out what every later one knows.
     for number in 1..=2 {
         let before = stage.envoy.log().unwrap().len();
-        stage.send(&with(Request::get("/"), headers), Protocol::Http1).await;
+        stage.send(&request, Protocol::Http1).await;
         loop {
             let log = stage.envoy.log().unwrap();
             if log[before..].contains("[host<-vm] proxy_on_delete return") {
@@ -78,6 +83,8 @@ pub(crate) const CALLBACKS: [&str; 5] = [
     "proxy_on_log",
     "proxy_on_delete",
 ];
+/// For each piece of a request's body, where a filter of the module wants to know of its end.
+pub(crate) const BODY: &str = "proxy_on_request_body";
 pub(crate) const READ: &str = "env.proxy_get_header_map_pairs";
 pub(crate) const WRITE: &str = "env.proxy_replace_header_map_value";
 pub(crate) const PROPERTY: &str = "env.proxy_get_property";

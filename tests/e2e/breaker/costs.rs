@@ -8,7 +8,7 @@ use sluicegate_tests::envoy::{Bootstrap, Envoy};
 use sluicegate_tests::shipped;
 
 use super::{Two, policy, quick};
-use crate::cost::{CALLBACKS, HAND_OVER, LIST, PROPERTY, READ, REPLY, cost_of, cost_on};
+use crate::cost::{BODY, CALLBACKS, CLOCK, HAND_OVER, LIST, PROPERTY, READ, REPLY, cost_of, cost_of_request, cost_on};
 
 #[tokio::test]
 async fn a_request_that_passes_takes_three_hostcalls_beside_the_headers() {
@@ -20,6 +20,23 @@ async fn a_request_that_passes_takes_three_hostcalls_beside_the_headers() {
     assert!(off.hostcalls.is_empty(), "{off:?}");
     let disabled = cost_of("breaker", policy(json!({"mode": "disabled"})), &[]).await;
     assert_eq!(disabled.hostcalls, [PROPERTY]);
+}
+
+#[tokio::test]
+async fn a_body_takes_a_callback_and_no_hostcall_and_slow_calls_the_clock_twice() {
+    let cost = async |section: serde_json::Value| {
+        let alone = |shipped: Bootstrap| shipped.only("breaker").unwrap().policy(&policy(section));
+        cost_of_request(alone, Request::post("/", "a body of one piece")).await
+    };
+    let with_body = cost(quick()).await;
+    assert_eq!(with_body.hostcalls, [PROPERTY, PROPERTY, READ, LIST]);
+    let in_body: Vec<_> = with_body.callbacks.iter().filter(|callback| *callback == BODY).collect();
+    // HTTP/1.1 has its end in a piece of its own.
+    assert!((1..=2).contains(&in_body.len()), "{with_body:?}");
+    assert_eq!(with_body.callbacks.len(), CALLBACKS.len() + in_body.len());
+    let mut timed = quick();
+    timed["slow_call"] = json!({"threshold": "1s", "rate": 0.5});
+    assert_eq!(cost(timed).await.hostcalls, [PROPERTY, PROPERTY, READ, CLOCK, CLOCK, LIST]);
 }
 
 /// The pin of the issue: at most three beyond what the exchange has read.
