@@ -8,6 +8,7 @@ use crate::{
     Callbacks, Facts, Filter, Flow, HeaderMap, Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId,
     MetricKind, Root, SharedValue, Status, headers,
 };
+use sluicegate_policy::{Document, Errors};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -215,6 +216,21 @@ impl Double {
 
     fn called(&self, call: &'static str) {
         self.state.borrow_mut().calls.push(call);
+    }
+}
+
+/// Whether a filter would take this configuration, as its module would read it: the warnings, or all that is wrong.
+///
+/// # Errors
+/// Those of the policy.
+pub fn check<F: Filter>(
+    configuration: &[u8],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, Errors> {
+    let document = Document::parse(configuration, environment)?;
+    match crate::read::<F>(Double::new(), &document) {
+        Ok(_) => document.finish(),
+        Err(error) => unreachable!("a proxy in memory refuses only what it is told to: {error}"),
     }
 }
 

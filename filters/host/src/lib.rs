@@ -93,7 +93,7 @@ pub use head::{Head, HeadList};
 pub use headers::{HeaderMap, Headers};
 pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};
-pub use module::{Root, Stream};
+pub use module::{Root, Stream, read};
 pub use reply::{Problem, Response};
 pub use threshold::Threshold;
 pub use traceparent::Traceparent;

@@ -1,6 +1,6 @@
 //! A filter in its place between the proxy's callbacks, whichever proxy it is.
 
-use crate::{Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, Level, Vm};
+use crate::{Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, HostError, Level, Rejected, Vm};
 use sluicegate_policy::Document;
 use std::rc::Rc;
 use std::time::Duration;
@@ -42,12 +42,10 @@ impl<F: Filter> Root<F> {
     }
 
     fn read_policy(&self) -> Result<InForce<F>, Vec<String>> {
-        let one = |problem: String| vec![problem];
-        let configuration = self.host.plugin_configuration().map_err(|error| one(error.to_string()))?;
+        let configuration = self.host.plugin_configuration().map_err(|error| vec![error.to_string()])?;
         let environment = |name: &str| self.host.environment(name);
         let document = Document::parse(&configuration, &environment).map_err(lines)?;
-        let vm = Vm::new(self.host, document.service()).map_err(|error| one(error.to_string()))?;
-        let filter = F::configure(&document, &vm).map_err(|error| one(error.to_string()))?;
+        let (filter, vm) = read::<F>(self.host, &document).map_err(|error| vec![error.to_string()])?;
         let warnings = document.finish().map_err(lines)?;
         for warning in warnings {
             self.host.log(Level::Warn, &format!("{}: policy: {warning}", F::NAME));
@@ -135,6 +133,17 @@ impl<F: Filter> Stream<F> {
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
     }
+}
+
+/// Has a filter read its part of a document, and what it stands on. Whether the document is right shows at its
+/// [`Document::finish`].
+///
+/// # Errors
+/// Those of the proxy.
+pub fn read<F: Filter>(host: &'static dyn Host, document: &Document<'_>) -> Result<(F, Vm), HostError> {
+    let vm = Vm::new(host, document.service())?;
+    let filter = F::configure(document, &vm).map_err(|Rejected(error)| error)?;
+    Ok((filter, vm))
 }
 
 fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {
