@@ -6,6 +6,8 @@ mod costs;
 mod cycle;
 mod hostile;
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use sluicegate_tests::client::load::{Load, Report, Until};
 use sluicegate_tests::client::{Protocol, Reply, Request};
@@ -38,8 +40,8 @@ struct Two {
 impl Two {
     async fn set(policy: &Value) -> Two {
         let healthy = Upstream::start().await.unwrap();
-        let port = healthy.port();
-        let stage = Stage::set(|shipped| with_second(shipped.policy(policy).balanced(), port)).await;
+        let address = healthy.address();
+        let stage = Stage::set(|shipped| with_second(shipped.policy(policy).balanced(), address)).await;
         Two { stage, healthy }
     }
 
@@ -68,16 +70,7 @@ fn failing(path: &str) -> Request {
     Request::get(path).header("x-upstream-status", "503")
 }
 
-fn with_second(shipped: Bootstrap, port: u16) -> Bootstrap {
-    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
-    let cluster = json!({
-        "name": "healthy",
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": "healthy",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
-    });
+fn with_second(shipped: Bootstrap, address: SocketAddr) -> Bootstrap {
     let to_healthy = |matched: Value| json!({"match": matched, "route": {"cluster": "healthy"}});
     let fallback = json!({"prefix": "/", "headers": [{"name": "x-route", "string_match": {"exact": "fallback"}}]});
     let to_first = |prefix: &str, more: Value| {
@@ -96,7 +89,7 @@ fn with_second(shipped: Bootstrap, port: u16) -> Bootstrap {
     ];
     let routes = "/route_config/virtual_hosts/0/routes";
     shipped
-        .edit(|config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))
+        .cluster("healthy", address)
         .edit_connection_manager(|manager| {
             let routes = manager.pointer_mut(routes).unwrap().as_array_mut().unwrap();
             routes.splice(0..0, added);

@@ -11,6 +11,7 @@ use super::access_log::AccessLog;
 use super::discovery::{Discovery, Plugin, keep_only};
 use crate::shipped;
 
+const CLUSTERS: &str = "/static_resources/clusters";
 const LISTENERS: &str = "/static_resources/listeners";
 const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const UPSTREAM: &str =
@@ -160,6 +161,47 @@ impl Bootstrap {
         Ok(bootstrap)
     }
 
+    /// Adds a cluster with one endpoint, spoken to over HTTP/1.1.
+    #[must_use]
+    pub fn cluster(self, name: &str, address: SocketAddr) -> Self {
+        self.add_cluster(name, address, json!({}))
+    }
+
+    /// Adds a cluster with one endpoint, spoken to over HTTP/2 without TLS, as gRPC wants it.
+    #[must_use]
+    pub fn grpc_cluster(self, name: &str, address: SocketAddr) -> Self {
+        self.add_cluster(name, address, http2())
+    }
+
+    /// Adds a cluster with one endpoint, spoken to over HTTP/2 and TLS. Its certificate must be for the IP of `address`,
+    /// and signed by what is in the PEM file `ca`.
+    #[must_use]
+    pub fn tls_grpc_cluster(self, name: &str, address: SocketAddr, ca: &Path) -> Self {
+        let ip = json!({"san_type": "IP_ADDRESS", "matcher": {"exact": address.ip().to_string()}});
+        let trusted = json!({"trusted_ca": {"filename": ca}, "match_typed_subject_alt_names": [ip]});
+        let tls = json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {"validation_context": trusted},
+        });
+        let mut options = http2();
+        set(&mut options, "transport_socket", json!({"name": "envoy.transport_sockets.tls", "typed_config": tls}));
+        self.add_cluster(name, address, options)
+    }
+
+    fn add_cluster(self, name: &str, address: SocketAddr, mut cluster: Value) -> Self {
+        let address = json!({"address": address.ip().to_string(), "port_value": address.port()});
+        let endpoint = json!({"endpoint": {"address": {"socket_address": address}}});
+        let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]});
+        set(&mut cluster, "name", json!(name));
+        set(&mut cluster, "type", json!("STATIC"));
+        set(&mut cluster, "load_assignment", assignment);
+        self.edit(|config| {
+            if let Some(clusters) = config.pointer_mut(CLUSTERS).and_then(Value::as_array_mut) {
+                clusters.push(cluster);
+            }
+        })
+    }
+
     /// Puts another HTTP filter before the first.
     ///
     /// # Errors
@@ -244,6 +286,15 @@ impl Bootstrap {
         std::fs::write(&file, config.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Written { config: file, discoveries, access_log })
     }
+}
+
+/// The fields of a cluster that is spoken to over HTTP/2, whatever the client speaks.
+fn http2() -> Value {
+    let options = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    });
+    json!({"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}})
 }
 
 pub(super) fn set(object: &mut Value, key: &str, value: Value) {
