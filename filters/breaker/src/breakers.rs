@@ -15,6 +15,7 @@ use crate::state::{Claim, State};
 use crate::window::Call;
 use sluicegate_host::shared::{self, UpdateError};
 use sluicegate_host::{Host, HostError, Status};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
@@ -255,6 +256,12 @@ impl Breakers {
     pub fn standings(&self, now: u64) -> impl Iterator<Item = Standing> {
         let places = self.parts.iter().flat_map(|part| part.places().iter().map(move |place| (part, place)));
         places.map(move |(part, place)| Standing::of(part, place, now))
+    }
+
+    /// The breakers that are open or half-open, as far as this worker knows: of all that share them, whether it has had
+    /// requests of theirs or not.
+    pub(crate) fn unsettled(&self) -> BTreeMap<Key, State> {
+        self.parts.iter().filter_map(Part::shard).flat_map(|shard| shard.unsettled().collect::<Vec<_>>()).collect()
     }
 
     /// How many keys this worker has a breaker for.

@@ -5,11 +5,13 @@
 
 use crate::{Cause, Outcome, State, Transition, Uncounted};
 use sluicegate_host::{Counter, Gauge, HostError, Vm, shared};
+use sluicegate_policy::Fnv;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub(crate) struct Counters {
+    names_key: String,
     own: RefCell<BTreeMap<Box<[u8]>, Rc<Series>>>,
     /// There are series that other VMs, and those that come after us, have not heard of.
     has_news: Cell<bool>,
@@ -24,10 +26,6 @@ pub(crate) struct Counters {
 /// The metrics of a breaker, or of several that share a name.
 pub(crate) struct Series {
     state: Gauge,
-    /// The worst state of those that were looked at since it was told.
-    worst: Cell<Option<State>>,
-    /// Whether the state was told at all.
-    is_told: Cell<bool>,
     /// The policy has it open.
     is_forced: Cell<bool>,
     passed: Counter,
@@ -45,8 +43,13 @@ const MAX_SERIES: usize = 32;
 /// What the others go by. No key of the policy is called so.
 pub(crate) const OTHERS: &str = "_other";
 
-/// Shared data: the names of breakers that have series of their own.
-const NAMES: &str = "sluicegate.breaker.names";
+/// Shared data: the names of breakers of this plugin that have series of their own. A plugin that goes by another name has
+/// another policy.
+fn names_key(vm: &Vm) -> String {
+    let mut plugin = Fnv::new();
+    plugin.write(&vm.plugin_name());
+    format!("sluicegate.breaker.names.{:016x}", plugin.value())
+}
 
 /// In no name of a cluster, a route or a key.
 const SEPARATOR: u8 = 0;
@@ -68,13 +71,15 @@ impl Counters {
     /// With the series that there were before: a proxy goes on with those that a new VM defines while it is configured, and
     /// begins anew with others.
     pub(crate) fn define(vm: &Vm) -> Result<Counters, HostError> {
-        shared::ensure(vm.host(), NAMES, &[])?;
-        let names = shared::read(vm.host(), NAMES)?.unwrap_or_default();
+        let names_key = names_key(vm);
+        shared::ensure(vm.host(), &names_key, &[])?;
+        let names = shared::read(vm.host(), &names_key)?.unwrap_or_default();
         let mut own = BTreeMap::new();
         for name in split(&names).take(MAX_SERIES) {
             own.insert(name.into(), Rc::new(Series::define(vm, &shown(name))?));
         }
         Ok(Counters {
+            names_key,
             own: RefCell::new(own),
             has_news: Cell::new(false),
             others: Rc::new(Series::define(vm, OTHERS)?),
@@ -112,7 +117,7 @@ impl Counters {
                 Some(all.into_iter().take(MAX_SERIES).collect::<Vec<_>>().join(&SEPARATOR))
             };
             // Else a replaced module begins its counters anew.
-            _ = shared::update(vm.host(), NAMES, add);
+            _ = shared::update(vm.host(), &self.names_key, add);
         }
     }
 
@@ -121,10 +126,13 @@ impl Counters {
         Rc::clone(&self.others)
     }
 
-    /// Tells how the breakers stand; see [`Series::stands`].
-    pub(crate) fn tell_states(&self) {
-        self.own.borrow().values().for_each(|series| series.tell());
-        self.others.tell();
+    /// Tells how the breakers stand of which `worst` knows by name, and that of all `others`. `afresh` also where nothing is
+    /// news: another policy, which has gone since, may have told last.
+    pub(crate) fn tell_states(&self, worst: impl Fn(&[u8]) -> State, others: State, afresh: bool) {
+        for (name, series) in self.own.borrow().iter() {
+            series.tell(worst(name), afresh);
+        }
+        self.others.tell(others, afresh);
     }
 
     /// So many keys have a breaker. The gauge is common to all workers, of which each has seen about the same; the main
@@ -155,8 +163,6 @@ impl Series {
         };
         Ok(Series {
             state: vm.gauge("breaker_state", &labels)?,
-            worst: Cell::new(None),
-            is_told: Cell::new(false),
             is_forced: Cell::new(false),
             passed: vm.counter("breaker_passed_total", &labels)?,
             shed: vm.counter("breaker_shed_total", &labels)?,
@@ -199,28 +205,20 @@ impl Series {
         }
     }
 
-    /// A breaker of this name stands so, as far as this worker knows.
-    pub(crate) fn stands(&self, state: State) {
-        self.worst.set(self.worst.get().into_iter().chain([state]).max_by_key(|state| gravity(*state)));
-    }
-
     /// A breaker of this name is open by the policy.
     pub(crate) fn is_forced(&self) {
         self.is_forced.set(true);
     }
 
-    /// Tells the worst state of the breakers of this name. All workers set the same gauge. Who has had no request for any of
-    /// them leaves it alone; the others set it at first, whatever was told before them, and then where it is news to them: so
-    /// the last one to hear of a transition tells the last one.
-    fn tell(&self) {
-        let worst = self.worst.take();
-        let worst = if self.is_forced.get() { Some(State::Open) } else { worst };
-        let value = match worst.unwrap_or(State::Closed) {
+    /// Tells the worst state of the breakers of this name: all workers set the same gauge, each where it is news to it, and
+    /// `afresh` in any case.
+    fn tell(&self, worst: State, afresh: bool) {
+        let value = match if self.is_forced.get() { State::Open } else { worst } {
             State::Closed => 0,
             State::Open => 1,
             State::HalfOpen => 2,
         };
-        if worst.is_some() && !self.is_told.replace(true) {
+        if afresh {
             self.state.set(value);
         } else {
             self.state.learn(value);
@@ -228,13 +226,14 @@ impl Series {
     }
 }
 
-/// How much of the traffic a breaker in this state keeps back.
-fn gravity(state: State) -> u8 {
-    match state {
+/// The one that keeps back more of the traffic.
+pub(crate) fn worse(one: State, other: State) -> State {
+    let gravity = |state| match state {
         State::Closed => 0,
         State::HalfOpen => 1,
         State::Open => 2,
-    }
+    };
+    if gravity(other) > gravity(one) { other } else { one }
 }
 
 fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {

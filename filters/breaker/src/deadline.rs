@@ -7,8 +7,12 @@ use sluicegate_host::HeaderMap;
 use std::time::Duration;
 
 /// Milliseconds, heeded by Envoy's router from callers that it takes for internal.
-const OF_ENVOY: [&str; 3] =
-    ["x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-upstream-stream-duration-ms"];
+const OF_ENVOY: [&str; 4] = [
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
+];
 
 /// `Timeout` of the gRPC protocol: at most eight digits, and a unit. Heeded by servers, and by Envoy where the route says so.
 const OF_GRPC: &str = "grpc-timeout";
@@ -16,7 +20,12 @@ const MAX_DIGITS: usize = 8;
 
 /// The shortest deadline that its head names; `None` where it names none that can be read.
 pub(crate) fn of(head: &HeaderMap) -> Option<Duration> {
-    let of_envoy = OF_ENVOY.into_iter().filter_map(|name| digits(head.get(name)?)).map(Duration::from_millis);
+    // Envoy takes a sign and blanks.
+    let of_envoy = |name| {
+        let value = head.get(name)?.trim_ascii();
+        digits(value.strip_prefix(b"+").unwrap_or(value)).map(Duration::from_millis)
+    };
+    let of_envoy = OF_ENVOY.into_iter().filter_map(of_envoy);
     of_envoy.chain(head.get(OF_GRPC).and_then(of_grpc)).min()
 }
 
@@ -89,6 +98,11 @@ mod tests {
             [("x-envoy-upstream-rq-timeout-ms", b"x"), ("x-envoy-upstream-rq-per-try-timeout-ms", b"20")];
         assert_eq!(of(&head(&per_try)), Some(Duration::from_millis(20)));
         assert_eq!(of(&head(&[("x-envoy-upstream-stream-duration-ms", b"5")])), Some(Duration::from_millis(5)));
+        for value in [&b"5"[..], b"+5", b" 5 "] {
+            let expected = Some(Duration::from_millis(5));
+            assert_eq!(of(&head(&[("x-envoy-expected-rq-timeout-ms", value)])), expected, "{value:?}");
+        }
+        assert_eq!(of(&head(&[("x-envoy-upstream-rq-timeout-ms", b"-5")])), None);
         assert_eq!(of(&head(&[(":path", b"/")])), None);
     }
 }

@@ -183,13 +183,15 @@ fn says(kind: Option<ErrorKind>, ending: &Ending<'_>) -> Says {
 }
 
 /// Whether the response, or what there was of it, was the upstream's: it was complete, or it was a stream that somebody
-/// ended in good order. Not that of a filter, a redirect of the proxy or its cache.
+/// ended in good order, or a redirect that the proxy followed in the caller's place. Not that of a filter, a redirect of the
+/// proxy's own or its cache.
 fn is_of_upstream(ending: &Ending<'_>) -> bool {
     // A client of HTTP/2 resets its stream, and the codec says so.
     let ended_by: [&[u8]; 3] =
         [b"upstream_reset_after_response_started", b"downstream_remote_disconnect", b"http2.remote_reset"];
+    let complete: [&[u8]; 2] = [b"via_upstream", b"internal_redirect"];
     let details = ending.code_details;
-    ending.reply.is_none() && (details == b"via_upstream" || ended_by.iter().any(|by| details.starts_with(by)))
+    ending.reply.is_none() && (complete.contains(&details) || ended_by.iter().any(|by| details.starts_with(by)))
 }
 
 /// Whether it was the caller that took too long to send its request.

@@ -1,17 +1,14 @@
 //! The filter: which breaker a request meets, what the caller gets where it is shed, and what came of it.
 
-use crate::counters::{Counters, Series};
-use crate::deadline;
+use crate::counters::{Counters, Series, worse};
 use crate::degradation;
+use crate::judgement::{self, Course};
+use crate::key::Key;
 use crate::lines::Lines;
 use crate::policy::{BreakerPolicy, Degradation, Guard, Per};
-use crate::{Breaker, Breakers, Mode, Outcome, State, TICK, Ticket, Verdict};
-use sluicegate_host::{
-    AnswerFacts, AnswerList, BreakerFacts, BreakerState, Callbacks, EndingFacts, Exchange, Filter, Flow, GrpcStatus,
-    Rejected, Vm,
-};
+use crate::{Breaker, Breakers, Mode, Outcome, Standing, State, TICK, Ticket, Verdict};
+use sluicegate_host::{AnswerList, BreakerFacts, BreakerState, Callbacks, Exchange, Filter, Flow, Rejected, Vm};
 use sluicegate_policy::{Document, Fnv, Matcher, RequestView, Rules};
-use sluicegate_telemetry::outcome::{self, Ending, Ends, ErrorKind, ResponseFlags};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -31,12 +28,17 @@ pub struct CircuitBreaker {
     ticks: Cell<u32>,
     /// The identities of breakers whose names come from the configuration and not from requests.
     named: BTreeSet<u64>,
+    /// What of these decides something: is neither disabled nor held open by the policy.
+    deciding: Vec<Rc<Rule>>,
     counters: Counters,
     lines: Lines,
 }
 
 /// At every so manieth tick it is told how breakers stand, and at once where a transition was made here.
 const STATES_EVERY: u32 = 10;
+
+/// At every so manieth tick that is told though it is no news; the first is one.
+const AFRESH_EVERY: u32 = 200;
 
 /// What guards the requests of a rule.
 struct Rule {
@@ -49,9 +51,8 @@ struct Passed {
     ticket: Ticket,
     rule: Rc<Rule>,
     series: Rc<Series>,
-    /// Whether a response has begun.
-    has_begun: bool,
-    /// When all of it had come, in nanoseconds since the Unix epoch, where it matters how long it takes.
+    course: Course,
+    /// When all of it had been sent, in nanoseconds since the Unix epoch, where it matters how long it takes.
     sent: Option<u64>,
     /// How long the upstream took from then to the response's headers.
     latency: Option<Duration>,
@@ -76,9 +77,13 @@ impl Filter for CircuitBreaker {
         let rules = rules.map(|matcher, guard| Rc::new(Rule::of(matcher, guard)));
         let rest = Rc::new(Rule::new(policy.default.clone(), SECTION));
         let all = [&rest].into_iter().chain(rules.values());
+        let named: Vec<_> = all.filter(|rule| rule.guard.per.is_of_configuration()).collect();
+        let decides =
+            |rule: &&&Rc<Rule>| policy.enabled && matches!(rule.breaker.settings().mode, Mode::Normal | Mode::Shadow);
         let now = vm.now()?;
         Ok(CircuitBreaker {
-            named: all.filter(|rule| rule.guard.per.is_of_configuration()).map(|rule| rule.breaker.identity).collect(),
+            deciding: named.iter().filter(decides).map(|rule| Rc::clone(rule)).collect(),
+            named: named.iter().map(|rule| rule.breaker.identity).collect(),
             rest,
             rules,
             breakers: RefCell::new(Breakers::new(policy.max_keys, vm.host(), now)?),
@@ -112,7 +117,7 @@ impl Filter for CircuitBreaker {
         let Some(name) = rule.name(exchange, &target) else { return Flow::Continue };
         let vm = exchange.vm();
         let series = self.series(rule.breaker.identity, &name, vm).unwrap_or_else(|| self.counters.others());
-        let is_sent = !exchange.has_body() || is_tunnel(exchange);
+        let is_sent = !exchange.has_body() || judgement::opens_tunnel(exchange);
         let admission = match &mut *self.breakers.borrow_mut() {
             breakers if is_sent => breakers.admit(&rule.breaker, &name, vm.host(), self.now.get()),
             breakers => breakers.admit_unfinished(&rule.breaker, &name, vm.host(), self.now.get()),
@@ -130,9 +135,9 @@ impl Filter for CircuitBreaker {
                 _ = exchange.is_grpc();
                 let head = Rc::clone(exchange.request_headers().original());
                 exchange.facts.request.get_or_insert(head);
-                exchange.keep(Passed { ticket, rule, series, has_begun: false, sent: None, latency: None });
+                exchange.keep(Passed { ticket, rule, series, course: Course::default(), sent: None, latency: None });
                 if is_sent {
-                    self.is_sent(exchange);
+                    has_sent(exchange);
                 }
                 Flow::Continue
             }
@@ -152,8 +157,8 @@ impl Filter for CircuitBreaker {
     }
 
     fn on_request_end(&self, exchange: &mut Exchange) {
-        if exchange.has_body() {
-            self.is_sent(exchange);
+        if let Some(ticket) = has_sent(exchange) {
+            self.breakers.borrow_mut().sent(ticket);
         }
     }
 
@@ -163,58 +168,51 @@ impl Filter for CircuitBreaker {
             exchange.response_headers_mut().set(header, state.as_str());
         }
         let Some(mut passed) = exchange.take_kept::<Passed>() else { return };
-        passed.has_begun = true;
+        passed.course.has_begun = true;
         if let Some(sent) = passed.sent {
             let answered = exchange.facts.response_started.or_else(|| exchange.vm().now().ok());
             exchange.facts.response_started = answered;
             passed.latency = answered.map(|answered| Duration::from_nanos(answered.saturating_sub(sent)));
         }
         // A stream that was answered well is not to count as a trial that never answers.
-        if passed.ticket.is_probe() && self.begins_well(exchange, &passed.rule) {
+        if passed.ticket.is_probe() && judgement::begins_well(exchange, &passed.rule.guard) {
             self.breakers.borrow_mut().answered(&passed.ticket);
         }
         exchange.keep(passed);
     }
 
     fn on_log(&self, exchange: &mut Exchange) {
-        let Some(Passed { ticket, rule, series, has_begun, latency, .. }) = exchange.take_kept() else { return };
-        let outcome = self.outcome(exchange, &rule, has_begun);
+        let Some(Passed { ticket, rule, series, course, latency, .. }) = exchange.take_kept() else { return };
+        let outcome = judgement::outcome(exchange, &self.answer, &rule.guard, course);
         series.ended(outcome);
         let (is_probe, now) = (ticket.is_probe(), self.now.get());
         let mut breakers = self.breakers.borrow_mut();
         breakers.ended(ticket, outcome, latency, now);
         // What a trial tells, hundreds may wait for.
-        if is_probe {
+        if is_probe && outcome != Outcome::Ignored {
             let vm = exchange.vm();
             breakers.settle(vm.host(), now, entropy(vm));
+            drop(breakers);
+            self.tell_transitions(now, vm);
         }
     }
 
     fn on_tick(&self, vm: &Vm) {
-        if !self.policy.enabled {
-            return;
-        }
-        let Ok(now) = vm.now() else { return };
-        self.now.set(now);
-        let mut breakers = self.breakers.borrow_mut();
-        if breakers.on_tick(vm.host(), now, entropy(vm)).is_err() {
-            self.counters.merge_failed();
-        }
-        self.counters.keys(breakers.keys());
-        self.counters.uncounted(breakers.take_uncounted());
-        let transitions = breakers.take_transitions();
-        drop(breakers);
-        for transition in &transitions {
-            let series = self.series(transition.identity, &transition.name, vm);
-            series.unwrap_or_else(|| self.counters.others()).changed(transition);
-        }
         let ticks = self.ticks.get();
         self.ticks.set(ticks.wrapping_add(1));
-        if !transitions.is_empty() || ticks.is_multiple_of(STATES_EVERY) {
-            self.tell_states(&self.breakers.borrow(), now, vm);
+        if self.policy.enabled {
+            self.merge(vm);
+        }
+        if ticks.is_multiple_of(STATES_EVERY) {
+            self.tell_states(self.now.get(), ticks.is_multiple_of(AFRESH_EVERY), vm);
             self.counters.publish(vm);
         }
-        self.lines.tell(&transitions, |identity| self.named.contains(&identity), now, vm);
+    }
+
+    fn on_end(&self, vm: &Vm) {
+        if self.policy.enabled {
+            self.merge(vm);
+        }
     }
 }
 
@@ -236,80 +234,53 @@ impl CircuitBreaker {
         if self.named.contains(&identity) { self.counters.own(name, vm) } else { None }
     }
 
-    fn tell_states(&self, breakers: &Breakers, now: u64, vm: &Vm) {
-        for standing in breakers.standings(now) {
-            let series = self.series(standing.identity, &standing.name, vm);
-            series.unwrap_or_else(|| self.counters.others()).stands(standing.state);
+    /// Merges with the other workers.
+    fn merge(&self, vm: &Vm) {
+        let Ok(now) = vm.now() else { return };
+        self.now.set(now);
+        let mut breakers = self.breakers.borrow_mut();
+        if breakers.on_tick(vm.host(), now, entropy(vm)).is_err() {
+            self.counters.merge_failed();
         }
-        self.counters.tell_states();
+        self.counters.keys(breakers.keys());
+        self.counters.uncounted(breakers.take_uncounted());
+        drop(breakers);
+        self.tell_transitions(now, vm);
     }
 
-    /// All of a request has come; a tunnel's counts as whole with its head.
-    fn is_sent(&self, exchange: &mut Exchange) {
-        let Some(passed) = exchange.kept_mut::<Passed>().filter(|passed| passed.sent.is_none()) else { return };
-        let is_timed = passed.rule.is_timed();
-        self.breakers.borrow_mut().sent(&passed.ticket);
-        let now = if is_timed { exchange.vm().now().ok() } else { None };
-        if let Some(passed) = exchange.kept_mut::<Passed>() {
-            passed.sent = now;
+    /// Counts the transitions that were made here, and has a line for each.
+    fn tell_transitions(&self, now: u64, vm: &Vm) {
+        let transitions = self.breakers.borrow_mut().take_transitions();
+        for transition in &transitions {
+            let series = self.series(transition.identity, &transition.name, vm);
+            series.unwrap_or_else(|| self.counters.others()).changed(transition);
         }
+        if !transitions.is_empty() {
+            self.tell_states(now, false, vm);
+        }
+        self.lines.tell(&transitions, |identity| self.named.contains(&identity), now, vm);
     }
 
-    /// What came of a request that passed.
-    fn outcome(&self, exchange: &mut Exchange, rule: &Rule, has_begun: bool) -> Outcome {
-        let AnswerFacts { status, grpc_status, ending } = exchange.answer(&self.answer);
-        let EndingFacts { flags, code_details } = ending.unwrap_or_default();
-        // Whose upstream fails is told so by the proxy. Who is told nothing went away.
-        if status.is_none() {
-            return Outcome::Ignored;
-        }
-        let flags = ResponseFlags::from_bits(flags);
-        let reply = sluicegate_telemetry::reply(status, flags, &code_details, exchange);
-        // A caller may call its request gRPC, of whose plain answer the proxy makes a gRPC status: no failure of the upstream.
-        let is_grpc = |status: &i64| exchange.is_grpc() && (*status == 0 || is_grpc_response(exchange));
-        let grpc_status = grpc_status.filter(is_grpc);
-        let ending = |ends| Ending {
-            direction: exchange.direction(),
-            status,
-            grpc_status,
-            flags,
-            code_details: &code_details,
-            reply,
-            ends,
+    /// Tells how breakers stand, `afresh` also where that is no news.
+    fn tell_states(&self, now: u64, afresh: bool, vm: &Vm) {
+        let breakers = self.breakers.borrow();
+        let unsettled = breakers.unsettled();
+        let stands = |rule: &Rc<Rule>, name: &[u8]| {
+            let may_have = !matches!(&rule.guard.per, Per::Key(key) if key.as_bytes() != name);
+            unsettled.get(&Key::of(rule.breaker.identity, name)).copied().filter(|_| may_have)
         };
-        let kind = outcome::Outcome::of(&ending(Ends::Upstream)).kind;
-        let has_begun = has_begun && kind.is_some() && !is_trailers_only(exchange);
-        let outcome = rule.guard.failures.judge(&ending(sluicegate_telemetry::ends(kind, has_begun, exchange)));
-        let is_late = kind == Some(ErrorKind::Timeout)
-            || grpc_status.map(GrpcStatus::from_code) == Some(GrpcStatus::DeadlineExceeded);
-        let is_of_another = match kind {
-            _ if outcome != Outcome::Failure => false,
-            _ if is_late && rule.is_hurried(exchange) => true,
-            Some(ErrorKind::Upstream5xx | ErrorKind::UpstreamGrpc | ErrorKind::ClientError) => rule.is_shed(exchange),
-            _ => false,
+        let worst = |name: &[u8]| match unsettled.is_empty() {
+            true => State::Closed,
+            false => self.deciding.iter().filter_map(|rule| stands(rule, name)).fold(State::Closed, worse),
         };
-        if is_of_another { Outcome::Ignored } else { outcome }
+        let shares = |standing: &Standing| self.series(standing.identity, &standing.name, vm).is_none();
+        let others = breakers.standings(now).filter(shares).map(|standing| standing.state);
+        self.counters.tell_states(worst, others.fold(State::Closed, worse), afresh);
     }
 
     /// Whether the section is meant for this exchange.
     fn is_active(&self, exchange: &Exchange) -> bool {
         self.policy.enabled && exchange.goes(self.policy.directions)
-    }
-
-    /// Whether the headers of a response are not those of a failure. One hostcall.
-    fn begins_well(&self, exchange: &Exchange, rule: &Rule) -> bool {
-        let headers = exchange.response_headers().original();
-        let number = |name| std::str::from_utf8(headers.get(name)?).ok()?.parse().ok();
-        let begun = Ending {
-            direction: exchange.direction(),
-            status: number(":status"),
-            grpc_status: number("grpc-status").filter(|_| exchange.is_grpc()).map(i64::from),
-            flags: ResponseFlags::default(),
-            code_details: b"via_upstream",
-            reply: None,
-            ends: Ends::Upstream,
-        };
-        rule.guard.failures.judge(&begun) == Outcome::Success
     }
 }
 
@@ -378,46 +349,26 @@ impl Rule {
         }
     }
 
-    /// Whether the caller gave so little time that no answer in that says nothing.
-    fn is_hurried(&self, exchange: &Exchange) -> bool {
-        let deadline = exchange.facts.request.as_ref().and_then(|head| deadline::of(head));
-        deadline.is_some_and(|deadline| deadline < self.guard.min_deadline)
-    }
-
-    /// Whether a breaker behind this one gave the answer: its upstream fails, not this one's. One hostcall.
-    fn is_shed(&self, exchange: &Exchange) -> bool {
-        let headers = exchange.response_headers().original();
-        self.guard.hints.header.as_deref().is_some_and(|name| headers.get(name).is_some())
-    }
-
     /// Whether it matters how long its calls take.
     fn is_timed(&self) -> bool {
         self.breaker.settings().slow_call.is_some()
     }
 }
 
-/// Whether a request opens what never ends, as a WebSocket does (RFC 9110 §7.8 and §9.3.6): the upstream is to answer to
-/// its head.
-fn is_tunnel(exchange: &Exchange) -> bool {
-    let headers = exchange.request_headers().original();
-    headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT")
+/// All of a request has come; a tunnel's counts as whole with its head. The ticket of one of which that was not known yet.
+fn has_sent(exchange: &mut Exchange) -> Option<&Ticket> {
+    let passed = exchange.kept_mut::<Passed>().filter(|passed| !passed.course.is_sent)?;
+    passed.course.is_sent = true;
+    if passed.rule.is_timed() {
+        let now = exchange.vm().now().ok();
+        exchange.kept_mut::<Passed>()?.sent = now;
+    }
+    exchange.kept_mut::<Passed>().map(|passed| &passed.ticket)
 }
 
 /// A random number; no hostcall.
 fn entropy(vm: &Vm) -> u64 {
     u64::from_le_bytes(vm.entropy().bytes())
-}
-
-/// Whether the response is gRPC as well. One hostcall.
-fn is_grpc_response(exchange: &Exchange) -> bool {
-    let headers = exchange.response_headers().original();
-    headers.get("content-type").is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
-}
-
-/// Whether a response is over with its headers (gRPC over HTTP/2, Trailers-Only), as one is that the proxy makes up in the
-/// place of an upstream that did not answer. One hostcall.
-fn is_trailers_only(exchange: &Exchange) -> bool {
-    exchange.response_headers().original().get("grpc-status").is_some()
 }
 
 /// Leaves how the breaker stood to other filters, in this module and in other plugins.

@@ -12,7 +12,7 @@ const NAME_BYTES: usize = 256;
 /// A breaker of the policy and the name of a cluster, route, host or header value.
 ///
 /// A hash stands for both. Whoever chooses names so that two collide makes them share a breaker, as one name would.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(u64);
 
 impl Key {

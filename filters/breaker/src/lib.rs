@@ -10,8 +10,8 @@
 //! worker, with what it knows itself in `part.rs` and `place.rs`; `admission.rs` is what a request gets, and `account.rs`
 //! what there is to say of it all.
 //!
-//! `filter.rs` joins it to the exchange: `policy.rs` is the section `breaker`, `failures.rs` says what counts as a failure
-//! and `deadline.rs` which timeouts are the caller's own, `degradation.rs` is what the caller of a shed request gets, and
+//! `filter.rs` joins it to the exchange: `policy.rs` is the section `breaker`, `judgement.rs` is what came of
+//! a request: `failures.rs` says what counts as a failure, `deadline.rs` which timeouts are the caller's own; `degradation.rs` is what the caller of a shed request gets, and
 //! `counters.rs` and `lines.rs` are what is counted and told.
 //!
 //! ```
@@ -48,6 +48,7 @@ mod deadline;
 mod degradation;
 mod failures;
 mod filter;
+mod judgement;
 mod key;
 mod lines;
 mod merge;

@@ -23,15 +23,26 @@ pub(crate) struct Trial {
     pub(crate) stage: Stage,
 }
 
+/// A caller who has not sent all of a trial by then gives its slot to another, in nanoseconds.
+const SENDING: Nanos = 1_000_000_000;
+
+/// A trial that ended and says nothing of the upstream has its slot for so long, in nanoseconds: the upstream may work on it
+/// yet, and who sends requests and leaves is not to have more of them sent there than probes are meant to be.
+const LEFT: Nanos = 200_000_000;
+
 /// How far a trial request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Its caller has not sent all of it: that it is not answered does not speak against the upstream.
     Sending,
+    /// The same, for so long that its slot is another's. How it ends still counts.
+    Parked,
     /// It is whole, and the upstream is to answer.
     Waiting,
     /// Its response has begun, and not as a failure.
     Answered,
+    /// It has ended and says nothing of the upstream, which may not have heard of that yet.
+    Left,
 }
 
 /// What a worker has to say of a trial request.
@@ -49,7 +60,7 @@ pub(crate) enum News {
     Answered,
     Succeeded,
     Failed,
-    /// It ended and says nothing of the upstream: its slot is free again.
+    /// It ended and says nothing of the upstream.
     Void,
 }
 
@@ -72,7 +83,7 @@ pub(crate) struct Settled {
 impl Probes {
     /// Takes a slot for a request at this stage; answers with its number, or `None` where all are taken.
     pub(crate) fn claim(&mut self, stage: Stage, settings: &Settings, now: Nanos) -> Option<u32> {
-        if !self.has_free(settings) {
+        if !self.has_free(settings) || (stage == Stage::Sending && !self.has_free_to_send(settings)) {
             return None;
         }
         let number = self.next;
@@ -82,11 +93,18 @@ impl Probes {
     }
 
     pub(crate) fn has_free(&self, settings: &Settings) -> bool {
-        self.trials.len() < settings.probes as usize
+        let taken = self.trials.iter().filter(|trial| trial.stage != Stage::Parked).count();
+        taken < settings.probes as usize
+    }
+
+    /// Of several slots one is for requests that are whole: who begins requests and does not go on cannot have all.
+    fn has_free_to_send(&self, settings: &Settings) -> bool {
+        let sending = self.trials.iter().filter(|trial| trial.stage == Stage::Sending).count();
+        sending < settings.probes.saturating_sub(1).max(1) as usize
     }
 
     /// Takes the reports in, then gives up the trials whose time is over. One that has not answered has failed, unless its
-    /// caller never sent all of it; of a stream that has begun well and goes on, that is as much success as there will be
+    /// caller has not sent all of it; of a stream that has begun well and goes on, that is as much success as there will be
     /// for now.
     pub(crate) fn settle(&mut self, reports: &[Report], settings: &Settings, now: Nanos) -> Settled {
         let mut settled = Settled { changed: self.rewind(now), ..Settled::default() };
@@ -95,7 +113,7 @@ impl Probes {
             let Some(at) = self.trials.iter().position(|trial| trial.number == report.number) else { continue };
             settled.changed = true;
             match report.news {
-                News::Sent | News::Answered => {
+                News::Sent | News::Answered | News::Void => {
                     if let Some(trial) = self.trials.get_mut(at) {
                         trial.comes_to(report.news, now);
                     }
@@ -103,31 +121,43 @@ impl Probes {
                 }
                 News::Succeeded => self.successes = self.successes.saturating_add(1),
                 News::Failed => settled.failed = true,
-                News::Void => {}
             }
             self.trials.swap_remove(at);
         }
-        let limit = settings.probe_limit();
         let mut at = 0;
-        while let Some(trial) = self.trials.get(at).copied() {
-            if trial.since.saturating_add(limit) > now {
+        while let Some(trial) = self.trials.get_mut(at) {
+            if trial.due(settings) > now {
                 at = at.saturating_add(1);
                 continue;
             }
             settled.changed = true;
-            self.trials.swap_remove(at);
             match trial.stage {
-                Stage::Sending => {}
+                Stage::Sending if settings.probe_limit() > SENDING => {
+                    trial.stage = Stage::Parked;
+                    continue;
+                }
+                Stage::Sending | Stage::Parked | Stage::Left => {}
                 Stage::Waiting => settled.given_up = true,
                 Stage::Answered => self.successes = self.successes.saturating_add(1),
             }
+            self.trials.swap_remove(at);
         }
+        self.forget_parked(settings);
         settled
+    }
+
+    /// As many may be parked as there are slots: those that were claimed first go.
+    fn forget_parked(&mut self, settings: &Settings) {
+        let parked = |trial: &&Trial| trial.stage == Stage::Parked;
+        while self.trials.iter().filter(parked).count() > settings.probes as usize {
+            let first = self.trials.iter().filter(parked).min_by_key(|trial| trial.since).copied();
+            self.trials.retain(|trial| Some(*trial) != first);
+        }
     }
 
     /// When the next one is to be given up.
     pub(crate) fn due(&self, settings: &Settings) -> Option<Nanos> {
-        self.trials.iter().map(|trial| trial.since.saturating_add(settings.probe_limit())).min()
+        self.trials.iter().map(|trial| trial.due(settings)).min()
     }
 
     /// The clock was set back: those that lie ahead are as if begun now.
@@ -145,9 +175,23 @@ impl Trial {
     fn comes_to(&mut self, news: News, now: Nanos) {
         match (self.stage, news) {
             // From here on the upstream is waited for.
-            (Stage::Sending, News::Sent) => *self = Trial { since: now, stage: Stage::Waiting, ..*self },
+            (Stage::Sending | Stage::Parked, News::Sent) => {
+                *self = Trial { since: now, stage: Stage::Waiting, ..*self };
+            }
+            (Stage::Left, _) => {}
             (_, News::Answered) => self.stage = Stage::Answered,
+            (_, News::Void) => *self = Trial { since: now, stage: Stage::Left, ..*self },
             _ => {}
         }
+    }
+
+    /// When its stage has lasted for too long.
+    fn due(&self, settings: &Settings) -> Nanos {
+        let limit = settings.probe_limit();
+        self.since.saturating_add(match self.stage {
+            Stage::Sending => limit.min(SENDING),
+            Stage::Left => limit.min(LEFT),
+            Stage::Parked | Stage::Waiting | Stage::Answered => limit,
+        })
     }
 }

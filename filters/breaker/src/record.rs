@@ -21,7 +21,7 @@
 //!   number of the next probe
 //!   probes under way, up to the end:
 //!     number, when its stage began (nanoseconds since the Unix epoch), 1 byte: 0 it waits for an answer, 1 its response
-//!     has begun, 2 it is being sent
+//!     has begun, 2 it is being sent, 3 the same without a slot, 4 it has ended and says nothing
 //! ```
 //!
 //! What has no width is a number in base 128 (see `number.rs`).
@@ -39,6 +39,8 @@ const HALF_OPEN: u8 = 2;
 const WAITING: u8 = 0;
 const ANSWERED: u8 = 1;
 const SENDING: u8 = 2;
+const PARKED: u8 = 3;
+const LEFT: u8 = 4;
 
 const BY_TIME: u8 = 0;
 const BY_COUNT: u8 = 1;
@@ -75,6 +77,8 @@ pub(crate) fn bytes(machine: &Machine) -> Vec<u8> {
                     Stage::Waiting => WAITING,
                     Stage::Answered => ANSWERED,
                     Stage::Sending => SENDING,
+                    Stage::Parked => PARKED,
+                    Stage::Left => LEFT,
                 });
             }
         }
@@ -177,6 +181,8 @@ fn probes(bytes: &mut &[u8]) -> Option<Probes> {
             WAITING => Stage::Waiting,
             ANSWERED => Stage::Answered,
             SENDING => Stage::Sending,
+            PARKED => Stage::Parked,
+            LEFT => Stage::Left,
             _ => return None,
         };
         probes.trials.push(Trial { number, since, stage });

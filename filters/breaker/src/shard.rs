@@ -18,7 +18,7 @@ use crate::key::Key;
 use crate::moment::{NANOS_PER_SECOND, Nanos, Second, last_second};
 use crate::record;
 use crate::settings::{Settings, Span};
-use crate::state::{Epoch, Machine, Phase, UNKNOWN};
+use crate::state::{Epoch, Machine, Phase, State, UNKNOWN};
 use std::borrow::Cow;
 
 const VERSION: u8 = 1;
@@ -90,6 +90,12 @@ impl<'a> Shard<'a> {
     /// What is known of a breaker; nothing also where nobody wrote its record.
     pub(crate) fn machine(&self, key: Key) -> Option<Machine> {
         self.entries.iter().find(|entry| entry.key == key).and_then(|entry| record::machine(&entry.record))
+    }
+
+    /// The breakers that are open or half-open.
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = (Key, State)> {
+        let open = self.entries.iter().filter(|entry| !entry.is_closed);
+        open.filter_map(|entry| Some((entry.key, record::machine(&entry.record)?.state())))
     }
 
     /// Puts a breaker in that was used now. `false` where there is no room for another one: all others are open or

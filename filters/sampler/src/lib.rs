@@ -157,19 +157,34 @@ impl Filter for Sampler {
         if !self.policy.enabled {
             return;
         }
-        let Ok(now) = vm.now() else { return };
-        self.now.set(now);
+        let Some(now) = self.merge(vm) else { return };
         let mut load = self.load.borrow_mut();
-        if load.on_tick(vm.host(), now).is_err() {
-            self.counters.merge_failed();
-        }
-        self.counters.keys(load.keys());
         let classes = [&self.class].into_iter().chain(self.rules.values().filter_map(|(_, class)| class.as_ref()));
         for (number, class) in classes.enumerate().take(self.counters.gauges()) {
             if let Some(standing) = load.standing(class, now) {
                 self.counters.stands(number, standing.probability);
             }
         }
+    }
+
+    fn on_end(&self, vm: &Vm) {
+        if self.policy.enabled {
+            self.merge(vm);
+        }
+    }
+}
+
+impl Sampler {
+    /// Merges with the other workers; when, in nanoseconds since the Unix epoch.
+    fn merge(&self, vm: &Vm) -> Option<u64> {
+        let now = vm.now().ok()?;
+        self.now.set(now);
+        let mut load = self.load.borrow_mut();
+        if load.on_tick(vm.host(), now).is_err() {
+            self.counters.merge_failed();
+        }
+        self.counters.keys(load.keys());
+        Some(now)
     }
 }
 

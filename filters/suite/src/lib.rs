@@ -103,6 +103,13 @@ impl Filter for Suite {
         }
     }
 
+    fn on_end(&self, vm: &Vm) {
+        self.breaker.on_end(vm);
+        self.sampler.on_end(vm);
+        self.log.on_end(vm);
+        self.trace.on_end(vm);
+    }
+
     fn on_callout_response(&self, token: CalloutToken, response: &CalloutResponse<'_>, vm: &Vm) {
         self.log.on_callout_response(token, response, vm);
         self.trace.on_callout_response(token, response, vm);

@@ -124,6 +124,28 @@ async fn an_open_breaker_outlives_a_change_of_the_policy() {
     assert_eq!((report.answered(503), two.stage.upstream.requests()), (100, before), "{report}");
 }
 
+/// The root context that let them pass goes with the last of them, before its next tick.
+#[tokio::test]
+async fn what_was_under_way_while_the_policy_changed_counts() {
+    let two = Two::set(&policy(quick())).await;
+    let slow = failing("/").header("x-upstream-delay", "1000ms");
+    let mut replies = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let (address, request) = (two.stage.envoy.address(), slow.clone());
+        replies.spawn(async move { request.send(address, Protocol::Http1).await.unwrap() });
+    }
+    while two.stage.upstream.requests() < 40 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut changed = quick();
+    changed["probe_timeout"] = "20s".into();
+    two.stage.envoy.swap_policy(&policy(changed)).unwrap();
+    two.stage.envoy.wait_for_swaps("breaker", 2, 0, PATIENCE).await.unwrap();
+    assert!(replies.join_all().await.iter().all(|reply| reply.status == 503));
+    tokio::time::sleep(TWO_TICKS).await;
+    assert_eq!(two.get("/").await.header("x-sluicegate-breaker"), Some("open"));
+}
+
 #[tokio::test]
 async fn an_upstream_that_is_gone_opens_it_as_well() {
     let mut section = quick();

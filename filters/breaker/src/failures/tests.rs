@@ -129,6 +129,7 @@ fn the_upstreams_answer_is_judged_by_its_status() {
         &[
             ("a 200", answered(200), Success),
             ("a redirect", answered(302), Success),
+            ("a redirect that the proxy followed", detailed(302, "internal_redirect"), Success),
             ("a 404", answered(404), Success),
             ("a limit of the upstream's own", answered(429), Success),
             ("a 408 of the upstream's own", answered(408), Success),
@@ -193,6 +194,10 @@ fn a_caller_that_left_or_was_slow_says_nothing() {
             ("an upstream that idles", with_flag(detailed(504, "stream_idle_timeout"), "SI"), Failure),
         ],
     );
+    for details in ["request_header_timeout", "request_overall_timeout", "downstream_header_timeout"] {
+        let over_grpc = Ending { grpc_status: Some(4), ..detailed(200, details) };
+        assert_eq!(Failures::default().judge(&over_grpc), Ignored, "{details}");
+    }
     check(&Failures::of(&["408"]), &[("named", detailed(408, "request_overall_timeout"), Failure)]);
 }
 
@@ -263,6 +268,7 @@ fn a_stream_that_ends_in_order_is_a_success() {
             ("the proxy ends it for its silence", stream(quiet(200, "SI"), Ends::Client), Ignored),
             ("the proxy ends a web socket for its silence", quiet(101, "SI"), Ignored),
             ("the proxy ends it for its age", stream(flagged(200, "UMSDR"), Ends::Either), Ignored),
+            ("one that began as an error idles", stream(quiet(400, "SI"), Ends::Client), Failure),
             ("it never began", stream(flagged(504, "UT"), Ends::Client), Failure),
             ("a response that stops half way", quiet(200, "SI"), Failure),
             ("a response that breaks off half way", flagged(200, "UR"), Failure),

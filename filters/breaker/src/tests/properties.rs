@@ -22,7 +22,13 @@ fn rate() -> impl Strategy<Value = f64> {
 }
 
 fn any_stage() -> impl Strategy<Value = Stage> {
-    prop_oneof![Just(Stage::Sending), Just(Stage::Waiting), Just(Stage::Answered)]
+    prop_oneof![
+        Just(Stage::Sending),
+        Just(Stage::Parked),
+        Just(Stage::Waiting),
+        Just(Stage::Answered),
+        Just(Stage::Left)
+    ]
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {

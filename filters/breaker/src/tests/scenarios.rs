@@ -23,6 +23,8 @@ enum Step {
     Begin(u32),
     /// All of the oldest that were begun has come.
     Sent(u32),
+    /// The oldest that were begun succeed.
+    Finish(u32),
     /// So many pass whose responses begin well, and go on.
     Stream(u32),
     /// So many are shed, and told to come again after so many seconds.
@@ -47,7 +49,7 @@ fn run(what: &str, settings: Settings, steps: &[Step]) {
     let mut worker = Worker::new(settings);
     let mut now = START;
     let mut last = None;
-    let mut begun = Vec::new();
+    let mut begun: Vec<Ticket> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let place = format!("{what}, step {at}: {step:?}");
         let mut passes = |count: u32, outcome: Option<Outcome>, millis: u64| {
@@ -73,7 +75,12 @@ fn run(what: &str, settings: Settings, steps: &[Step]) {
                     begun.push(ticket);
                 }
             }
-            Sent(count) => begun.drain(..count as usize).for_each(|ticket| worker.breakers.sent(&ticket)),
+            Sent(count) => begun.iter().take(count as usize).for_each(|ticket| worker.breakers.sent(ticket)),
+            Finish(count) => {
+                for ticket in begun.drain(..count as usize) {
+                    worker.end(ticket, Outcome::Success, now);
+                }
+            }
             Stream(count) => {
                 for _ in 0..count {
                     let ticket = worker.pass(now);
@@ -267,9 +274,20 @@ fn open_it_sheds_and_half_open_it_probes() {
             &[Fail(1), Wait(60_000), Ok(2), Fail(1), Wait(60_000), Ok(2), Is(HalfOpen), Ok(1), Is(Closed)],
         ),
         (
-            "what is ignored is no success and frees its slot",
+            "what is ignored is no success and frees its slot after a while",
             trip(),
-            &[Fail(1), Wait(60_000), Ignored(3), Ignored(3), Is(HalfOpen), Ok(3), Is(Closed)],
+            &[
+                Fail(1),
+                Wait(60_000),
+                Ignored(3),
+                Shed(1, 1),
+                Wait(200),
+                Ignored(3),
+                Wait(200),
+                Is(HalfOpen),
+                Ok(3),
+                Is(Closed),
+            ],
         ),
         // A breaker that is stuck half-open because a call got lost is what resilience4j was long asked about (#903).
         (
@@ -295,18 +313,53 @@ fn open_it_sheds_and_half_open_it_probes() {
             &[Fail(1), Wait(60_000), Ok(2), Stream(1), Wait(29_950), Is(HalfOpen), Wait(50), Is(Closed)],
         ),
         (
-            "a probe whose caller never sends all of it says nothing, and frees its slot",
+            "who has not sent all of a probe after a second gives its slot to another",
             trip(),
             &[
                 Fail(1),
                 Wait(60_000),
-                Begin(3),
+                Begin(2),
+                Hang(1),
                 Shed(1, 1),
-                Wait(29_950),
+                Wait(950),
                 Shed(1, 1),
                 Wait(50),
                 Is(HalfOpen),
-                Ok(3),
+                Ok(2),
+                Ok(1),
+                Is(Closed),
+            ],
+        ),
+        (
+            "how it ends counts all the same",
+            trip(),
+            &[
+                Fail(1),
+                Wait(60_000),
+                Begin(2),
+                Wait(1_000),
+                Begin(1),
+                Wait(4_000),
+                Sent(3),
+                Is(HalfOpen),
+                Shed(1, 1),
+                Finish(3),
+                Is(Closed),
+            ],
+        ),
+        (
+            "the first of many that never send all of it is forgotten",
+            Settings { probes: 1, ..trip() },
+            &[
+                Fail(1),
+                Wait(60_000),
+                Begin(1),
+                Wait(1_000),
+                Begin(1),
+                Wait(1_000),
+                Finish(1),
+                Is(HalfOpen),
+                Finish(1),
                 Is(Closed),
             ],
         ),

@@ -355,6 +355,22 @@ fn a_late_outcome_of_an_earlier_trial_does_not_count_in_a_new_one() {
 }
 
 #[test]
+fn of_several_slots_one_is_for_requests_that_are_whole() {
+    for (probes, unfinished) in [(1, 1), (2, 1), (3, 2)] {
+        let mut worker = Worker::new(Settings { probes, ..settings() });
+        worker.open(START);
+        let now = START + 60 * SECOND;
+        let begun = (0..5).filter(|_| {
+            let Worker { breakers, breaker, host } = &mut worker;
+            matches!(breakers.admit_unfinished(breaker, NAME, *host, now).verdict, Verdict::Pass(_))
+        });
+        assert_eq!(begun.count(), unfinished, "{probes}");
+        let whole = (0..5).filter(|_| matches!(worker.admit(now).verdict, Verdict::Pass(_)));
+        assert_eq!(whole.count(), probes as usize - unfinished, "{probes}");
+    }
+}
+
+#[test]
 fn a_probe_that_was_given_up_says_nothing_any_more() {
     let mut worker = Worker::new(Settings { probe_timeout: Duration::from_secs(1), ..settings() });
     worker.open(START);
@@ -562,4 +578,53 @@ fn what_was_not_merged_before_its_breaker_opened_and_closed_does_not_count_after
     other.tick(over);
     assert_eq!(other.standing(over).totals, Totals { calls: 2, failures: 2, slow: 0 });
     assert_eq!(other.breakers.take_uncounted().late, 7);
+}
+
+/// A worker whose breaker may be probed.
+fn half_open() -> Worker {
+    let mut one = Worker::new(Settings { probes: 2, ..settings() });
+    one.open(START);
+    one.tick(START + 61 * SECOND);
+    one
+}
+
+#[test]
+fn a_trial_that_has_ended_is_merged_at_once_and_nothing_else_is() {
+    let mut one = half_open();
+    let now = START + 62 * SECOND;
+    let (first, second) = (one.pass(now), one.pass(now));
+    one.tick(now);
+    let other = Breaker::new(8, settings());
+    let Verdict::Pass(ticket) = one.breakers.admit(&other, NAME, one.host, now).verdict else { unreachable!() };
+    one.breakers.ended(ticket, Outcome::Success, None, now);
+    one.breakers.answered(&second);
+    let settle = |one: &mut Worker| one.hostcalls(|one| one.breakers.settle(one.host, now, 0));
+    // Of neither a call nor a trial that goes on.
+    assert_eq!(settle(&mut one), [""; 0]);
+    one.end(first, Outcome::Success, now);
+    // The value of its shard, and the news that a slot is free.
+    assert_eq!(settle(&mut one), [GET, SET, GET, SET]);
+    assert_eq!(settle(&mut one), [""; 0]);
+    one.end(second, Outcome::Success, now);
+    assert_eq!(settle(&mut one), [GET, SET, GET, SET]);
+    assert_eq!(one.state(now), State::Closed);
+    assert_eq!(settle(&mut one), [""; 0]);
+}
+
+#[test]
+fn what_a_trial_decided_every_worker_sees_on_its_next_tick() {
+    for (outcome, expected) in [(Outcome::Failure, State::Open), (Outcome::Success, State::Closed)] {
+        let mut one = half_open();
+        let mut other = one.beside();
+        let now = START + 62 * SECOND;
+        let trials = [one.pass(now), one.pass(now)];
+        assert_eq!(other.admit(now).state, State::HalfOpen);
+        other.tick(now);
+        for trial in trials {
+            one.end(trial, outcome, now);
+        }
+        one.breakers.settle(one.host, now, 0);
+        other.tick(now + MILLI);
+        assert_eq!(other.state(now + MILLI), expected);
+    }
 }
