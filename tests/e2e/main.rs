@@ -17,6 +17,7 @@ mod collector;
 mod cost;
 mod host;
 mod kit;
+mod live;
 mod manifests;
 mod reload;
 mod sampling;

@@ -8,7 +8,8 @@
 
 use crate::{HeaderMap, Host, HostError};
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::rc::Rc;
 
 /// An attribute to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,17 +31,37 @@ pub enum Attribute {
 #[derive(Clone, Debug)]
 pub struct AttributeList {
     attributes: Cow<'static, [Attribute]>,
-    expression: Option<Vec<u8>>,
+    expression: Option<Rc<Expression>>,
+}
+
+/// What the proxy compiled, and keeps until it is told that nobody wants it any more.
+struct Expression {
+    host: &'static dyn Host,
+    /// As the proxy's functions take it.
+    token: Vec<u8>,
+}
+
+impl Drop for Expression {
+    fn drop(&mut self) {
+        // If the proxy cannot let go of it, it goes with the VM.
+        _ = self.host.call_foreign("expr_delete", &self.token);
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.token)
+    }
 }
 
 impl AttributeList {
-    pub(crate) fn compile(host: &dyn Host, attributes: Cow<'static, [Attribute]>) -> AttributeList {
-        let expression = host.call_foreign("expr_create", expression(&attributes).as_bytes()).ok();
-        AttributeList { attributes, expression }
+    pub(crate) fn compile(host: &'static dyn Host, attributes: Cow<'static, [Attribute]>) -> AttributeList {
+        let token = host.call_foreign("expr_create", expression(&attributes).as_bytes()).ok();
+        AttributeList { attributes, expression: token.map(|token| Rc::new(Expression { host, token })) }
     }
 
     pub(crate) fn read(&self, host: &dyn Host) -> AttributeValues {
-        let together = |expression: &Vec<u8>| host.call_foreign("expr_evaluate", expression).ok();
+        let together = |expression: &Rc<Expression>| host.call_foreign("expr_evaluate", &expression.token).ok();
         let is_needed = |attribute: &Attribute| matches!(attribute, Attribute::Needed(_));
         match (&self.expression, self.expression.as_ref().and_then(together)) {
             (_, Some(list)) => AttributeValues(HeaderMap::from_serialized(list)),
@@ -184,6 +205,17 @@ mod tests {
             (values.bytes(), values.bytes(), values.bytes()),
             (Some(&b"\xff"[..]), Some(&b"10.0.0.7"[..]), None)
         );
+    }
+
+    #[test]
+    fn the_proxy_is_told_when_nobody_wants_a_list_any_more() {
+        let proxy = Double::with_expressions();
+        let list = AttributeList::compile(proxy, Cow::Borrowed(&LIST));
+        let same = list.clone();
+        drop(list);
+        assert_eq!(proxy.expressions(), 1);
+        drop(same);
+        assert_eq!(proxy.expressions(), 0);
     }
 
     #[test]

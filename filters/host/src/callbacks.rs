@@ -9,7 +9,7 @@ pub struct Callbacks(u32);
 /// Long enough for every name.
 const SECTION_LEN: usize = 256;
 
-const NAMES: [(Callbacks, &str); 7] = [
+const NAMES: [(Callbacks, &str); 9] = [
     (Callbacks::REQUEST_HEADERS, "proxy_on_request_headers"),
     (Callbacks::REQUEST_END, "proxy_on_request_body"),
     (Callbacks::REQUEST_END, "proxy_on_request_trailers"),
@@ -17,6 +17,8 @@ const NAMES: [(Callbacks, &str); 7] = [
     (Callbacks::LOG, "proxy_on_log"),
     (Callbacks::TICK, "proxy_on_tick"),
     (Callbacks::CALLOUT_RESPONSE, "proxy_on_http_call_response"),
+    (Callbacks::GRPC, "proxy_on_grpc_receive"),
+    (Callbacks::GRPC, "proxy_on_grpc_close"),
 ];
 
 impl Callbacks {
@@ -35,6 +37,12 @@ impl Callbacks {
     /// All of the request has come. A request that is over with its headers is not entered once more for it; one with a
     /// body is, for each piece of it that the proxy gets.
     pub const REQUEST_END: Callbacks = Callbacks(1 << 5);
+
+    /// A gRPC service answered, or has gone.
+    pub(crate) const GRPC: Callbacks = Callbacks(1 << 6);
+    /// What every module needs for a policy that changes. None of them is entered for an exchange.
+    #[doc(hidden)]
+    pub const OF_ROOT: Callbacks = Callbacks::TICK.and(Callbacks::CALLOUT_RESPONSE).and(Callbacks::GRPC);
 
     /// Both sets in one.
     pub const fn and(self, other: Callbacks) -> Callbacks {

@@ -5,6 +5,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CalloutToken(pub u32);
 
+/// Names a gRPC call or stream that is under way, within this VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GrpcToken(pub u32);
+
 /// A request of a filter's own to a cluster of the proxy.
 #[derive(Clone, Copy, Debug)]
 pub struct Callout<'a> {

@@ -4,9 +4,13 @@
 //! filter through the callbacks of an exchange in the order that a proxy does. Time stands still unless a test moves it,
 //! and its random source always gives the same bytes.
 
+mod grpc;
+
+pub use grpc::SentGrpc;
+
 use crate::{
-    Callbacks, Facts, Filter, Flow, HeaderMap, Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId,
-    MetricKind, Root, SharedValue, Status, headers,
+    Callbacks, Facts, Filter, Flow, GrpcMethod, HeaderMap, Host, HostError, HttpCall, Level, LocalResponse, MapKind,
+    MetricId, MetricKind, Root, SharedValue, Status, headers,
 };
 use sluicegate_policy::{Document, Errors};
 use std::borrow::Cow;
@@ -36,6 +40,9 @@ struct State {
     tick_period: Duration,
     callouts: Vec<SentCallout>,
     route_cache_clears: usize,
+    services: grpc::Services,
+    /// How many expressions there are; `None` where the proxy has none.
+    expressions: Option<usize>,
     refused: Vec<&'static str>,
 }
 
@@ -110,6 +117,20 @@ impl Double {
     /// Another worker of the same proxy: state of its own, shared data in common.
     pub fn worker_beside(&self) -> &'static Double {
         Double::with_shared(Rc::clone(&self.shared))
+    }
+
+    /// One that compiles expressions, and evaluates none.
+    #[cfg(test)]
+    pub(crate) fn with_expressions() -> &'static Double {
+        let proxy = Double::new();
+        proxy.state.borrow_mut().expressions = Some(0);
+        proxy
+    }
+
+    /// How many expressions it has compiled and still keeps.
+    #[cfg(test)]
+    pub(crate) fn expressions(&self) -> usize {
+        self.state.borrow().expressions.unwrap_or_default()
     }
 
     fn with_shared(shared: Rc<RefCell<HashMap<String, SharedValue>>>) -> &'static Double {
@@ -477,8 +498,63 @@ impl Host for Double {
         Ok(self.state.borrow().callout_body.iter().copied().take(limit).collect())
     }
 
+    fn grpc_call(&self, method: &GrpcMethod<'_>, message: &[u8], _timeout: Duration) -> Result<u32, HostError> {
+        self.attempted("proxy_grpc_call")?;
+        Ok(self.state.borrow_mut().services.begin(method, vec![message.to_vec()]))
+    }
+
+    fn grpc_open(&self, method: &GrpcMethod<'_>) -> Result<u32, HostError> {
+        self.attempted("proxy_grpc_stream")?;
+        Ok(self.state.borrow_mut().services.begin(method, Vec::new()))
+    }
+
+    fn grpc_send(&self, stream: u32, message: &[u8]) -> Result<(), HostError> {
+        self.attempted("proxy_grpc_send")?;
+        match self.state.borrow_mut().services.sent(stream) {
+            Some(sent) => {
+                sent.messages.push(message.to_vec());
+                Ok(())
+            }
+            None => failed("proxy_grpc_send", Status::NotFound),
+        }
+    }
+
+    fn grpc_cancel(&self, token: u32) -> Result<(), HostError> {
+        self.called("proxy_grpc_cancel");
+        match self.state.borrow_mut().services.sent(token) {
+            Some(sent) => {
+                sent.is_cancelled = true;
+                Ok(())
+            }
+            None => failed("proxy_grpc_cancel", Status::NotFound),
+        }
+    }
+
+    fn grpc_message(&self, limit: usize) -> Result<Vec<u8>, HostError> {
+        self.called("proxy_get_buffer_bytes");
+        Ok(self.state.borrow().services.message(limit))
+    }
+
+    fn grpc_status_message(&self) -> String {
+        self.called("proxy_get_status");
+        self.state.borrow().services.status_message()
+    }
+
     fn call_foreign(&self, function: &str, _argument: &[u8]) -> Result<Vec<u8>, HostError> {
         self.called("proxy_call_foreign_function");
+        if let Some(expressions) = &mut self.state.borrow_mut().expressions {
+            match function {
+                "expr_create" => {
+                    *expressions = expressions.saturating_add(1);
+                    return Ok(vec![0; 4]);
+                }
+                "expr_delete" => {
+                    *expressions = expressions.saturating_sub(1);
+                    return Ok(Vec::new());
+                }
+                _ => {}
+            }
+        }
         match function {
             "clear_route_cache" => {
                 let mut state = self.state.borrow_mut();

@@ -48,6 +48,12 @@ pub trait Filter: Sized + 'static {
         let _ = vm;
     }
 
+    /// The policy is not in force any more, and the last exchange has ended that began with it: what is to be kept must be
+    /// written to shared data now. No callout is answered any more.
+    fn on_end(&self, vm: &Vm) {
+        let _ = vm;
+    }
+
     /// A callout was answered, or given up.
     fn on_callout_response(&self, token: CalloutToken, response: &CalloutResponse<'_>, vm: &Vm) {
         let _ = (token, response, vm);

@@ -30,7 +30,7 @@ const ALWAYS: [&str; 3] = [Traceparent::HEADER, Tracestate::HEADER, CONTENT_TYPE
 
 impl HeadList {
     pub(crate) fn compile<N: AsRef<str>>(
-        host: &dyn Host,
+        host: &'static dyn Host,
         headers: impl IntoIterator<Item = N>,
         route_name: bool,
     ) -> HeadList {

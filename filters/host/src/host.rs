@@ -81,6 +81,24 @@ pub struct HttpCall<'a> {
     pub timeout: Duration,
 }
 
+/// A gRPC method of a service behind a cluster of the proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcMethod<'a> {
+    /// The name of the cluster, at most [`GrpcMethod::MAX_CLUSTER`] bytes of ASCII.
+    pub cluster: &'a str,
+    /// The service with its package: `etcdserverpb.KV`.
+    pub service: &'a str,
+    /// The method: `Range`.
+    pub method: &'a str,
+    /// Metadata to begin with.
+    pub metadata: &'a [(&'a str, &'a str)],
+}
+
+impl GrpcMethod<'_> {
+    /// The longest name of a cluster: it is handed over inside of two messages whose lengths are a byte each.
+    pub const MAX_CLUSTER: usize = 120;
+}
+
 /// The hostcalls that Sluicegate uses.
 pub trait Host {
     /// A header map, in the ABI's serialisation, which [`crate::HeaderMap`] reads in place.
@@ -113,6 +131,18 @@ pub trait Host {
     fn http_call(&self, call: &HttpCall<'_>) -> Result<u32, HostError>;
     /// Up to `limit` bytes of the body of the response to a callout, in its callback.
     fn callout_body(&self, limit: usize) -> Result<Vec<u8>, HostError>;
+    /// Calls a method that answers with one message; the answer comes in a callback with the token returned here.
+    fn grpc_call(&self, method: &GrpcMethod<'_>, message: &[u8], timeout: Duration) -> Result<u32, HostError>;
+    /// Opens a stream of messages both ways; what comes comes in callbacks with the token returned here.
+    fn grpc_open(&self, method: &GrpcMethod<'_>) -> Result<u32, HostError>;
+    /// Sends a message on a stream.
+    fn grpc_send(&self, stream: u32, message: &[u8]) -> Result<(), HostError>;
+    /// Lets go of a call or a stream: no callback comes of it any more.
+    fn grpc_cancel(&self, token: u32) -> Result<(), HostError>;
+    /// Up to `limit` bytes of the message that came, in its callback.
+    fn grpc_message(&self, limit: usize) -> Result<Vec<u8>, HostError>;
+    /// What a service says of why it ended a call or a stream, in that callback.
+    fn grpc_status_message(&self) -> String;
     /// Calls a function of the proxy by name.
     fn call_foreign(&self, function: &str, argument: &[u8]) -> Result<Vec<u8>, HostError>;
     /// The plugin configuration, in the callback that configures.

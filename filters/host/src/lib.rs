@@ -59,6 +59,7 @@ mod headers;
 pub mod hex;
 mod host;
 mod identity;
+mod live;
 mod metrics;
 mod module;
 #[cfg(target_os = "wasi")]
@@ -76,7 +77,7 @@ mod vm;
 pub use answer::{AnswerFacts, AnswerList, EndingFacts};
 pub use attributes::{Attribute, AttributeList, AttributeValues, TakeAttributes};
 pub use callbacks::Callbacks;
-pub use callout::{Callout, CalloutResponse, CalloutToken};
+pub use callout::{Callout, CalloutResponse, CalloutToken, GrpcToken};
 pub use entropy::Entropy;
 pub use error::{HostError, Status};
 pub use exchange::Exchange;
@@ -91,7 +92,7 @@ pub use handover::{
 };
 pub use head::{Head, HeadList};
 pub use headers::{HeaderMap, Headers};
-pub use host::{Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
+pub use host::{GrpcMethod, Host, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue};
 pub use metrics::{Counter, Gauge};
 pub use module::{Root, Stream, read};
 pub use reply::{Problem, Response};

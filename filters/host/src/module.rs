@@ -1,14 +1,23 @@
 //! A filter in its place between the proxy's callbacks, whichever proxy it is.
 
-use crate::{Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, Host, HostError, Level, Rejected, Vm};
-use sluicegate_policy::Document;
+use crate::live::{Live, PLUGIN, Report};
+use crate::{
+    Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, GrpcToken, Host, HostError, Level, Rejected, Vm,
+};
+use sluicegate_policy::{Document, Version};
+use sluicegate_source::Settings;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A root context: one filter under one policy.
+/// A root context: one filter under one policy at a time.
 pub struct Root<F: Filter> {
     host: &'static dyn Host,
     in_force: Option<InForce<F>>,
+    /// Those that were in force before, until the last exchange has ended that began with them.
+    retired: Vec<InForce<F>>,
+    source: Option<Source>,
+    report: Report,
+    ticks: u64,
 }
 
 struct InForce<F> {
@@ -16,18 +25,42 @@ struct InForce<F> {
     vm: Rc<Vm>,
 }
 
+impl<F: Filter> InForce<F> {
+    fn end(&self, host: &dyn Host) {
+        self.filter.on_end(&self.vm);
+        self.vm.metrics.flush(host);
+    }
+}
+
+/// Where the policy comes from beside the plugin configuration.
+struct Source {
+    live: Live,
+    /// What holds where the source has nothing to say.
+    plugin_configuration: Vec<u8>,
+    /// What is in force is the source's.
+    is_in_force: bool,
+}
+
+/// What a document holds.
+struct Read<F> {
+    in_force: InForce<F>,
+    version: Version,
+    source: Option<Settings>,
+    warnings: Vec<String>,
+}
+
 impl<F: Filter> Root<F> {
     /// A root context that has no policy yet.
     pub fn new(host: &'static dyn Host) -> Root<F> {
-        Root { host, in_force: None }
+        let report = Report::new(F::NAME, host);
+        Root { host, in_force: None, retired: Vec::new(), source: None, report, ticks: 0 }
     }
 
     /// Reads the policy. `false` rejects it as a whole; the proxy then keeps the root context of the policy before.
     pub fn configure(&mut self) -> bool {
-        match self.read_policy() {
-            Ok(in_force) => {
-                self.in_force = Some(in_force);
-                if let Err(error) = self.host.set_tick_period(F::TICK) {
+        match self.begin() {
+            Ok(()) => {
+                if let Err(error) = self.host.set_tick_period(self.tick_period()) {
                     self.host.log(Level::Warn, &format!("{}: no ticks: {error}", F::NAME));
                 }
                 true
@@ -41,16 +74,107 @@ impl<F: Filter> Root<F> {
         }
     }
 
-    fn read_policy(&self) -> Result<InForce<F>, Vec<String>> {
-        let configuration = self.host.plugin_configuration().map_err(|error| vec![error.to_string()])?;
+    fn begin(&mut self) -> Result<(), Vec<String>> {
+        let configuration = self.host.plugin_configuration().map_err(one)?;
+        let Read { in_force, version, source, warnings } = self.read_policy(&configuration)?;
+        self.in_force = Some(in_force);
+        self.report.in_force(PLUGIN, version, OF_PLUGIN);
+        self.warn(&warnings);
+        if let Some(settings) = source {
+            let live = Live::begin(F::NAME, settings, self.host).map_err(one)?;
+            self.report.has(live.source()).map_err(one)?;
+            self.source = Some(Source { live, plugin_configuration: configuration, is_in_force: false });
+            self.renew();
+        }
+        Ok(())
+    }
+
+    fn read_policy(&self, configuration: &[u8]) -> Result<Read<F>, Vec<String>> {
         let environment = |name: &str| self.host.environment(name);
-        let document = Document::parse(&configuration, &environment).map_err(lines)?;
-        let (filter, vm) = read::<F>(self.host, &document).map_err(|error| vec![error.to_string()])?;
+        let document = Document::parse(configuration, &environment).map_err(lines)?;
+        let source = Settings::read(&document);
+        let version = document.version();
+        let (filter, vm) = read::<F>(self.host, &document).map_err(one)?;
         let warnings = document.finish().map_err(lines)?;
+        Ok(Read { in_force: InForce { filter: Rc::new(filter), vm: Rc::new(vm) }, version, source, warnings })
+    }
+
+    /// Takes over what the source of the policy has to say, if that is news: whole or not at all. Exchanges under way finish
+    /// with the policy that they began with.
+    fn renew(&mut self) {
+        let Some(source) = &mut self.source else { return };
+        let Some(news) = source.live.news() else { return };
+        let is_first = source.live.is_first_to_tell(&news);
+        let name = source.live.source();
+        let from = match &news.document {
+            Some(_) => format!("the policy of {name}, revision {}", news.revision),
+            None => format!("there is none at {name}; the policy of the plugin configuration"),
+        };
+        if news.document.is_none() && !source.is_in_force {
+            self.report.succeeded(news.at);
+            if is_first {
+                self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
+            }
+            return;
+        }
+        let document = news.document.as_deref().unwrap_or(&source.plugin_configuration).to_vec();
+        let read = match document.trim_ascii() {
+            // A plugin without configuration has the defaults. A source that says nothing at all is an accident.
+            [] if news.document.is_some() => Err(vec![EMPTY.to_owned()]),
+            _ => self.read_policy(&document),
+        };
+        match read {
+            Ok(Read { in_force, version, source: named, mut warnings }) => {
+                self.retired.extend(self.in_force.replace(in_force));
+                let is_of_source = news.document.is_some();
+                if let Some(source) = &mut self.source {
+                    source.is_in_force = is_of_source;
+                }
+                let (name, revision) = if is_of_source { (name, news.revision) } else { (PLUGIN, OF_PLUGIN) };
+                self.report.in_force(name, version, revision);
+                self.report.succeeded(news.at);
+                if !is_first {
+                    return;
+                }
+                if is_of_source {
+                    self.report.updated();
+                    self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
+                } else {
+                    self.report.deleted();
+                    self.host.log(Level::Warn, &format!("{}: {from} is in force again", F::NAME));
+                }
+                if is_of_source && named.is_some() {
+                    warnings.push("policy_source: counts in the plugin configuration alone".to_owned());
+                }
+                self.warn(&warnings);
+            }
+            Err(problems) if is_first => {
+                self.report.rejected();
+                for problem in problems {
+                    self.host.log(Level::Error, &format!("{}: {from} is rejected: {problem}", F::NAME));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn warn(&self, warnings: &[String]) {
         for warning in warnings {
             self.host.log(Level::Warn, &format!("{}: policy: {warning}", F::NAME));
         }
-        Ok(InForce { filter: Rc::new(filter), vm: Rc::new(vm) })
+    }
+
+    fn tick_period(&self) -> Duration {
+        match &self.source {
+            Some(_) => F::TICK.min(Live::TICK),
+            None => F::TICK,
+        }
+    }
+
+    /// Whether the filter gets this tick: a policy that changes wants them more often than some filters do.
+    fn is_due(&self) -> bool {
+        let every = F::TICK.as_millis().checked_div(self.tick_period().as_millis()).unwrap_or(1).max(1);
+        u128::from(self.ticks).checked_rem(every) == Some(0)
     }
 
     /// The callbacks of a new exchange; `None` without a policy in force.
@@ -61,17 +185,54 @@ impl<F: Filter> Root<F> {
     }
 
     /// Time has passed.
-    pub fn tick(&self) {
-        if let Some(InForce { filter, vm }) = &self.in_force {
-            filter.on_tick(vm);
-            vm.metrics.flush(self.host);
+    pub fn tick(&mut self) {
+        if self.is_due() {
+            for InForce { filter, vm } in self.in_force.iter().chain(&self.retired) {
+                filter.on_tick(vm);
+                vm.metrics.flush(self.host);
+            }
+            let host = self.host;
+            self.retired.retain(|retired| {
+                let is_wanted = Rc::strong_count(&retired.filter) > 1;
+                if !is_wanted {
+                    retired.end(host);
+                }
+                is_wanted
+            });
         }
+        self.ticks = self.ticks.wrapping_add(1);
+        if let Some(source) = &mut self.source {
+            source.live.tick(&self.report);
+        }
+        self.renew();
+        self.report.flush();
     }
 
     /// A callout was answered, or given up.
-    pub fn callout_response(&self, token: CalloutToken) {
-        if let Some(InForce { filter, vm }) = &self.in_force {
-            filter.on_callout_response(token, &CalloutResponse::read(self.host), vm);
+    pub fn callout_response(&mut self, token: CalloutToken) {
+        let response = CalloutResponse::read(self.host);
+        if let Some(source) = &mut self.source
+            && source.live.fetched(token, &response, &self.report)
+        {
+            return self.renew();
+        }
+        for InForce { filter, vm } in self.in_force.iter().chain(&self.retired) {
+            filter.on_callout_response(token, &response, vm);
+        }
+    }
+
+    /// A message came from a gRPC service.
+    pub fn grpc_message(&mut self, token: GrpcToken) {
+        if let Some(source) = &mut self.source {
+            source.live.grpc_message(token, &self.report);
+            self.renew();
+        }
+    }
+
+    /// A gRPC call has failed, or a stream ended.
+    pub fn grpc_closed(&mut self, token: GrpcToken, status: u32) {
+        if let Some(source) = &mut self.source {
+            source.live.grpc_closed(token, status, &self.report);
         }
     }
 
@@ -81,12 +242,20 @@ impl<F: Filter> Root<F> {
     }
 }
 
+const EMPTY: &str = "the document: found nothing, accepted: a policy such as {\"version\": \"1.0\"}";
+
+/// The plugin configuration has no revision that anybody would tell; this says that it is in force.
+const OF_PLUGIN: u64 = 1;
+
 /// Runs when the proxy deletes the context, not when it is done with it: a callback for "done" would be entered for every
 /// exchange too.
 impl<F: Filter> Drop for Root<F> {
     fn drop(&mut self) {
-        if let Some(InForce { vm, .. }) = &self.in_force {
-            vm.metrics.flush(self.host);
+        for last in self.in_force.iter().chain(&self.retired) {
+            last.end(self.host);
+        }
+        if self.in_force.is_some() {
+            self.report.flush();
             // The timer of a context outlives the context, and would burn CPU in an idle proxy after many reloads.
             let _ = self.host.set_tick_period(Duration::ZERO);
         }
@@ -144,6 +313,10 @@ pub fn read<F: Filter>(host: &'static dyn Host, document: &Document<'_>) -> Resu
     let vm = Vm::new(host, document.service())?;
     let filter = F::configure(document, &vm).map_err(|Rejected(error)| error)?;
     Ok((filter, vm))
+}
+
+fn one(error: HostError) -> Vec<String> {
+    vec![error.to_string()]
 }
 
 fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Between the SDK's dispatcher and [`crate::module`].
 
 use crate::proxy::Proxy;
-use crate::{CalloutToken, Filter, Flow, Root, Stream};
+use crate::{CalloutToken, Filter, Flow, GrpcToken, Root, Stream};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
@@ -28,7 +28,8 @@ macro_rules! plugin {
 
             #[used]
             #[unsafe(link_section = "sluicegate.callbacks")]
-            static CALLBACKS: [u8; 256] = <$filter as $crate::Filter>::CALLBACKS.and($crate::Callbacks::TICK).section();
+            static CALLBACKS: [u8; 256] =
+                <$filter as $crate::Filter>::CALLBACKS.and($crate::Callbacks::OF_ROOT).section();
         };
     };
 }
@@ -43,6 +44,22 @@ struct RootCallbacks<F: Filter>(Root<F>);
 impl<F: Filter> Context for RootCallbacks<F> {
     fn on_http_call_response(&mut self, token: u32, _headers: usize, _body: usize, _trailers: usize) {
         self.0.callout_response(CalloutToken(token));
+    }
+
+    /// An answer, or that there is none.
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, _size: usize) {
+        match status {
+            0 => self.0.grpc_message(GrpcToken(token)),
+            status => self.0.grpc_closed(GrpcToken(token), status),
+        }
+    }
+
+    fn on_grpc_stream_message(&mut self, token: u32, _size: usize) {
+        self.0.grpc_message(GrpcToken(token));
+    }
+
+    fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
+        self.0.grpc_closed(GrpcToken(token), status);
     }
 }
 

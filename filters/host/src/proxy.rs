@@ -1,12 +1,13 @@
 //! The real proxy: the hostcalls of the proxy-wasm ABI 0.2.1, with every status a value.
 //!
 //! The SDK's own wrappers panic on a status that they do not expect, and a panic takes down the worker, so they are not
-//! used; `proxy_http_call` is the exception, because the SDK must know the token to find its way back to us.
+//! used; those that begin a callout are the exception, because the SDK must know the token to find its way back to us.
 
 #![allow(unsafe_code)] // Hostcalls are foreign functions; each takes pointers to memory that is borrowed for the call.
 
 use crate::{
-    Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue, Status, headers,
+    GrpcMethod, Host, HostError, HttpCall, Level, LocalResponse, MapKind, MetricId, MetricKind, SharedValue, Status,
+    headers,
 };
 use std::cell::RefCell;
 use std::ptr::{null, null_mut};
@@ -45,6 +46,9 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_len: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_grpc_send(token: u32, message: *const u8, message_len: usize, end_stream: u32) -> u32;
+    fn proxy_grpc_cancel(token: u32) -> u32;
+    fn proxy_get_status(code: *mut u32, data: *mut *mut u8, len: *mut usize) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_len: usize,
@@ -62,6 +66,7 @@ unsafe extern "C" {
 
 /// The ABI's numbers of the buffers that we read.
 const CALLOUT_RESPONSE_BODY: u32 = 4;
+const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// The ABI's "no gRPC status".
@@ -100,6 +105,28 @@ fn absent_is_none<T>(result: Result<T, HostError>) -> Result<Option<T>, HostErro
         Err(HostError { status: Status::NotFound, .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the SDK says of a callout that did not begin. Of the statuses that it panics on, none can occur: its memory is its
+/// own, and the headers that it serialises parse.
+fn not_begun(call: &'static str) -> impl Fn(proxy_wasm::types::Status) -> HostError {
+    move |status| HostError { call, status: Status::from_code(status as u32).unwrap_or(Status::InternalFailure) }
+}
+
+/// How Envoy is told of a gRPC service: as the message `envoy.config.core.v3.GrpcService`, whose field 1 is `envoy_grpc`,
+/// whose field 1 is the cluster's name. A name alone would do for most, but Envoy first tries to read it as that message,
+/// and there are names that are one.
+fn grpc_service(call: &'static str, cluster: &str) -> Result<String, HostError> {
+    const FIELD_1: char = '\x0a';
+    let length = |length: usize| u8::try_from(length).ok().filter(u8::is_ascii).map(char::from);
+    let fits = cluster.len() <= GrpcMethod::MAX_CLUSTER && cluster.is_ascii();
+    let lengths = length(cluster.len().saturating_add(2)).zip(length(cluster.len())).filter(|_| fits);
+    let (outer, inner) = lengths.ok_or(HostError { call, status: Status::BadArgument })?;
+    Ok(format!("{FIELD_1}{outer}{FIELD_1}{inner}{cluster}"))
+}
+
+fn metadata<'a>(method: &GrpcMethod<'a>) -> Vec<(&'a str, &'a [u8])> {
+    method.metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
 }
 
 fn buffer(number: u32, limit: usize) -> Result<Vec<u8>, HostError> {
@@ -202,8 +229,6 @@ impl Host for Proxy {
     }
 
     fn http_call(&self, call: &HttpCall<'_>) -> Result<u32, HostError> {
-        // Of the statuses that the SDK panics on, none can occur: its memory is its own, and the header map that it
-        // serialises parses.
         proxy_wasm::hostcalls::dispatch_http_call(
             call.cluster,
             call.headers.to_vec(),
@@ -211,14 +236,42 @@ impl Host for Proxy {
             Vec::new(),
             call.timeout,
         )
-        .map_err(|status| HostError {
-            call: "proxy_http_call",
-            status: Status::from_code(status as u32).unwrap_or(Status::InternalFailure),
-        })
+        .map_err(not_begun("proxy_http_call"))
     }
 
     fn callout_body(&self, limit: usize) -> Result<Vec<u8>, HostError> {
         Ok(absent_is_none(buffer(CALLOUT_RESPONSE_BODY, limit))?.unwrap_or_default())
+    }
+
+    fn grpc_call(&self, method: &GrpcMethod<'_>, message: &[u8], timeout: Duration) -> Result<u32, HostError> {
+        let service = grpc_service("proxy_grpc_call", method.cluster)?;
+        let (name, metadata) = (method.service, metadata(method));
+        proxy_wasm::hostcalls::dispatch_grpc_call(&service, name, method.method, metadata, Some(message), timeout)
+            .map_err(not_begun("proxy_grpc_call"))
+    }
+
+    fn grpc_open(&self, method: &GrpcMethod<'_>) -> Result<u32, HostError> {
+        let service = grpc_service("proxy_grpc_stream", method.cluster)?;
+        proxy_wasm::hostcalls::open_grpc_stream(&service, method.service, method.method, metadata(method))
+            .map_err(not_begun("proxy_grpc_stream"))
+    }
+
+    fn grpc_send(&self, stream: u32, message: &[u8]) -> Result<(), HostError> {
+        check("proxy_grpc_send", unsafe { proxy_grpc_send(stream, message.as_ptr(), message.len(), 0) })
+    }
+
+    fn grpc_cancel(&self, token: u32) -> Result<(), HostError> {
+        check("proxy_grpc_cancel", unsafe { proxy_grpc_cancel(token) })
+    }
+
+    fn grpc_message(&self, limit: usize) -> Result<Vec<u8>, HostError> {
+        Ok(absent_is_none(buffer(GRPC_MESSAGE, limit))?.unwrap_or_default())
+    }
+
+    fn grpc_status_message(&self) -> String {
+        let mut code = 0;
+        let message = returned("proxy_get_status", |data, len| unsafe { proxy_get_status(&mut code, data, len) });
+        String::from_utf8_lossy(&message.unwrap_or_default()).into_owned()
     }
 
     fn call_foreign(&self, function: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {

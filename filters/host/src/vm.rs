@@ -1,7 +1,7 @@
 use crate::metrics::Metrics;
 use crate::{
     Attribute, AttributeList, Callout, CalloutToken, Counter, Entropy, Gauge, HeadList, Host, HostError, Level,
-    identity,
+    identity, property,
 };
 use sluicegate_policy::Service;
 use std::borrow::Cow;
@@ -36,6 +36,11 @@ impl Vm {
     /// never absent.
     pub fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// The name that the proxy's configuration gives the plugin; empty where it gives none. One hostcall.
+    pub fn plugin_name(&self) -> Vec<u8> {
+        property::bytes(self.host, "plugin_name").unwrap_or_default()
     }
 
     /// A list of attributes that exchanges are asked for together. Make it when the filter is configured.
