@@ -49,13 +49,30 @@ impl<'e> Document<'e> {
         };
         let report = Report::default();
         let version = read_version(&root, &report)?;
-        root.open();
-        for section in SECTIONS {
-            root.accept(section);
-        }
+        open(&root);
         let mut fingerprint = Fnv::new();
         fingerprint.write(bytes);
         Ok(Document { carrier, version, fingerprint: fingerprint.value(), root, report, environment })
+    }
+
+    /// A document with these fields, to see what is read of it.
+    #[cfg(any(test, feature = "schema"))]
+    pub(crate) fn of_fields(root: Object, environment: &'e dyn Fn(&str) -> Option<String>) -> Document<'e> {
+        open(&root);
+        let (carrier, report) = (Carrier::Json, Report::default());
+        Document { carrier, version: Version::CURRENT, fingerprint: 0, root, report, environment }
+    }
+
+    /// The fields, and what their readers left so far.
+    #[cfg(any(test, feature = "schema"))]
+    pub(crate) fn traces(&self) -> (&Object, &crate::schema::Notes) {
+        (&self.root, &self.report.notes)
+    }
+
+    /// What its readers left.
+    #[cfg(any(test, feature = "schema"))]
+    pub(crate) fn into_notes(self) -> crate::schema::Notes {
+        self.report.notes
     }
 
     /// The version that the document states.
@@ -132,6 +149,14 @@ impl<'e> Document<'e> {
 impl fmt::Debug for Document<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Document({})", self.version)
+    }
+}
+
+/// A document has all sections, whoever reads them.
+fn open(root: &Object) {
+    root.open();
+    for section in SECTIONS {
+        root.accept(section);
     }
 }
 

@@ -7,6 +7,12 @@ use std::time::Duration;
 const UNITS: [(&str, u64); 5] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
 
+/// What [`parse`] reads, but for its upper limit, as a regular expression that is the same in all dialects. Each unit has
+/// as many decimals as make whole nanoseconds.
+#[cfg(any(test, feature = "schema"))]
+pub(crate) const PATTERN: &str = "^[0-9]+((\\.[0-9]{1,11}0*)?h|(\\.[0-9]{1,10}0*)?m|(\\.[0-9]{1,9}0*)?s|\
+    (\\.[0-9]{1,6}0*)?ms|(\\.[0-9]{1,3}0*)?us)$";
+
 /// Reads a decimal number with a unit (`us`, `ms`, `s`, `m`, `h`) and nothing else: no sign, no white space, no
 /// exponent. Exact: what is not a whole number of nanoseconds is refused, as is what exceeds 2^64 of them (584 years).
 pub fn parse(text: &str) -> Option<Duration> {

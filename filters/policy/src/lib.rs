@@ -54,6 +54,8 @@ mod path;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod properties;
 mod report;
+#[cfg(any(test, feature = "schema"))]
+pub mod schema;
 mod secret;
 mod section;
 mod service;

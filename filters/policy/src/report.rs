@@ -97,6 +97,8 @@ impl std::error::Error for Errors {}
 pub(crate) struct Report {
     errors: RefCell<Errors>,
     warnings: RefCell<Warnings>,
+    #[cfg(any(test, feature = "schema"))]
+    pub(crate) notes: crate::schema::Notes,
 }
 
 #[derive(Default)]
@@ -107,6 +109,8 @@ struct Warnings {
 
 impl Report {
     pub(crate) fn error(&self, path: &Path, problem: impl fmt::Display) {
+        #[cfg(any(test, feature = "schema"))]
+        self.notes.wrong(path);
         let error = PolicyError::new(path, problem);
         self.errors.borrow_mut().add(error);
     }
@@ -118,6 +122,8 @@ impl Report {
 
     /// Nothing at `path`, where something must be.
     pub(crate) fn missing(&self, path: &Path, accepted: &dyn fmt::Display) {
+        #[cfg(any(test, feature = "schema"))]
+        self.notes.missing(path);
         self.error(path, format_args!("missing, accepted: {accepted}"));
     }
 

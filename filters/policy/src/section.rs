@@ -1,6 +1,17 @@
 //! Typed reading of the fields of an object. A reader returns what it could read and records what it could not, so that
 //! an operator sees everything wrong at once; [`Document::finish`](crate::Document::finish) delivers the verdict.
 
+/// `note!(section, name, Shape)`: leaves a note of what a reader takes for `name`, of which the schema of the document is
+/// made. Without the feature it is no code at all.
+#[cfg(any(test, feature = "schema"))]
+macro_rules! note {
+    ($section:expr, $name:expr, $($shape:tt)+) => { $section.note($name, crate::schema::Shape::$($shape)+) };
+}
+#[cfg(not(any(test, feature = "schema")))]
+macro_rules! note {
+    ($($nothing:tt)*) => {};
+}
+
 mod kinds;
 mod lists;
 mod names;
@@ -9,6 +20,8 @@ mod secrets;
 
 use std::fmt;
 
+#[cfg(any(test, feature = "schema"))]
+pub(crate) use self::lists::MAX_ITEMS;
 pub use self::names::Entry;
 
 use crate::carrier::Carrier;
@@ -108,6 +121,7 @@ impl<'d> Section<'d> {
     /// The object under `name`. An absent one reads as empty.
     #[must_use]
     pub fn subsection(&self, name: &'static str) -> Section<'d> {
+        note!(self, name, Object);
         let field = self.field(name);
         let path = self.path.field(field.name);
         match field.value {
@@ -166,6 +180,8 @@ impl<'d> Section<'d> {
     /// Records it as an error when this section is given and has none of the fields `names`, or more than one.
     pub fn exactly_one_of(&self, names: &[&'static str]) {
         let Some(object) = self.object else { return };
+        #[cfg(any(test, feature = "schema"))]
+        self.origin.report.notes.exactly_one_of(&self.path, names);
         let given: Vec<_> = names.iter().copied().filter(|name| object.get(name).is_some()).collect();
         let report = self.origin.report;
         match given.as_slice() {
@@ -203,6 +219,11 @@ impl<'d> Section<'d> {
 
     fn path_of(&self, name: &'static str) -> Path {
         self.path.field(self.field(name).name)
+    }
+
+    #[cfg(any(test, feature = "schema"))]
+    fn note(&self, name: &'static str, shape: crate::schema::Shape) {
+        self.origin.report.notes.read(&self.path, name, shape);
     }
 
     fn read<T>(

@@ -8,11 +8,13 @@ impl Section<'_> {
     /// Whether `name` is `false`: how a policy takes back what would hold otherwise. To be asked before the field is read as
     /// what it is when it is not.
     pub fn is_false(&self, name: &'static str) -> bool {
+        note!(self, name, False);
         matches!(self.field(name).value, Some(Value::Bool(false)))
     }
 
     /// Whether `name` is an object.
     pub fn is_object(&self, name: &'static str) -> bool {
+        note!(self, name, AnyObject);
         matches!(self.field(name).value, Some(Value::Object(_)))
     }
 }

@@ -16,6 +16,7 @@ impl<'d> Section<'d> {
     /// string is a list of one.
     pub fn choices<T: Copy>(&self, name: &'static str, options: &[(&'static str, T)]) -> Option<Vec<T>> {
         let names: Vec<_> = options.iter().map(|(name, _)| *name).collect();
+        note!(self, name, Choices(names.clone()));
         let chosen = self.read_strings(name, &|text| names.contains(&text), &OneOf(&names))?;
         Some(chosen.into_iter().filter_map(|chosen| option(options, chosen)).collect())
     }
@@ -28,6 +29,7 @@ impl<'d> Section<'d> {
         check: impl Fn(&str) -> bool,
         accepted: &str,
     ) -> Option<Vec<&'d str>> {
+        note!(self, name, texts(&check, accepted));
         self.read_strings(name, &check, &accepted)
     }
 
@@ -78,6 +80,7 @@ impl<'d> Section<'d> {
 
     /// The objects of the list under `name`, at most `limit`. An absent list reads as empty.
     pub fn items_up_to(&self, name: &'static str, limit: usize) -> Vec<Section<'d>> {
+        note!(self, name, Items { at_most: limit });
         let field = self.field(name);
         let path = self.path.field(field.name);
         let items = match field.value {

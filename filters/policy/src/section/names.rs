@@ -24,6 +24,7 @@ impl<'d> Section<'d> {
     /// An object whose names are the operator's own and whose values are strings, in the order of the document; at most
     /// 1,000. A name whose value is null counts as absent.
     pub fn strings_by_name(&self, name: &'static str) -> Option<Vec<Entry<'d>>> {
+        note!(self, name, Names);
         let field = self.field(name);
         let path = self.path.field(field.name);
         let object = match field.value? {

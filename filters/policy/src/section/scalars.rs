@@ -11,6 +11,7 @@ use crate::value::{Number, Value};
 impl<'d> Section<'d> {
     /// `true` or `false`.
     pub fn boolean(&self, name: &'static str) -> Option<bool> {
+        note!(self, name, Boolean);
         self.read(name, &"true or false", |value| match value {
             Value::Bool(value) => Some(*value),
             _ => None,
@@ -20,6 +21,7 @@ impl<'d> Section<'d> {
     /// A whole number in `range`. `1000.0` is one too: a carrier such as Envoy's `Struct` knows only doubles.
     pub fn integer(&self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let accepted = format_args!("a whole number from {} to {}", range.start(), range.end());
+        note!(self, name, Integer { least: *range.start(), most: *range.end() });
         self.read(name, &accepted, |value| {
             let number = self.origin.carrier.number(value)?.as_unsigned()?;
             range.contains(&number).then_some(number)
@@ -28,6 +30,7 @@ impl<'d> Section<'d> {
 
     /// A number from 0 to 1. In a `Struct` also a string that holds one, for Envoy makes strings of decimal numbers.
     pub fn fraction(&self, name: &'static str) -> Option<f64> {
+        note!(self, name, Number { least: 0.0, most: 1.0 });
         self.read(name, &"a fraction from 0 to 1", |value| {
             // What is not finite never gets past the parser; the range would refuse it too.
             let number = self.origin.carrier.number(value)?.as_float();
@@ -37,6 +40,7 @@ impl<'d> Section<'d> {
 
     /// A number in `range`, which may be below zero and need not be whole. In a `Struct` also a string that holds one.
     pub fn number(&self, name: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+        note!(self, name, Number { least: *range.start(), most: *range.end() });
         let (least, most) = (Number::Float(*range.start()), Number::Float(*range.end()));
         self.read(name, &format_args!("a number from {least} to {most}"), |value| {
             let number = self.origin.carrier.number(value)?.as_float();
@@ -48,6 +52,7 @@ impl<'d> Section<'d> {
     pub fn duration(&self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let (least, most) = (Written(*range.start()), Written(*range.end()));
         let accepted = format_args!("a duration from {least} to {most}, written like \"250ms\", \"1.5s\" or \"10m\"");
+        note!(self, name, Duration { least: *range.start(), most: *range.end(), accepted: accepted.to_string() });
         self.read(name, &accepted, |value| {
             let duration = duration::parse(as_str(value)?)?;
             range.contains(&duration).then_some(duration)
@@ -61,6 +66,7 @@ impl<'d> Section<'d> {
 
     /// A string that passes `check`. `accepted` is for people: `"a header name (RFC 9110 §5.1)"`.
     pub fn string_where(&self, name: &'static str, check: impl Fn(&str) -> bool, accepted: &str) -> Option<&'d str> {
+        note!(self, name, text(&check, accepted));
         self.read_string(name, &check, &accepted)
     }
 
@@ -77,6 +83,7 @@ impl<'d> Section<'d> {
     /// One string out of `options`, as what stands beside it there.
     pub fn choice<T: Copy>(&self, name: &'static str, options: &[(&'static str, T)]) -> Option<T> {
         let names: Vec<_> = options.iter().map(|(name, _)| *name).collect();
+        note!(self, name, Choice(names.clone()));
         let chosen = self.read_string(name, &|text| names.contains(&text), &OneOf(&names))?;
         option(options, chosen)
     }

@@ -28,6 +28,7 @@ impl Section<'_> {
             "a string of at least {at_least} bytes{}, or {{\"env\": NAME}} with such a variable",
             form.accepted()
         );
+        note!(self, name, Secret { at_least, in_header: form.is_for_header(), accepted: accepted.to_string() });
         let field = self.field(name);
         let Some(value) = field.value else {
             return self.read(name, &accepted, |_| None);
@@ -79,6 +80,11 @@ impl Form {
                     && !text.bytes().next_back().is_some_and(is_blank)
             }
         }
+    }
+
+    #[cfg(any(test, feature = "schema"))]
+    fn is_for_header(self) -> bool {
+        matches!(self, Form::HeaderValue)
     }
 
     /// The same for people, behind the length.
