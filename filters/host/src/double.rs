@@ -249,6 +249,7 @@ pub fn check<F: Filter>(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, Errors> {
     let document = Document::parse(configuration, environment)?;
+    _ = sluicegate_source::Settings::read(&document);
     match crate::read::<F>(Double::new(), &document) {
         Ok(_) => document.finish(),
         Err(error) => unreachable!("a proxy in memory refuses only what it is told to: {error}"),
