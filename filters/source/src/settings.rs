@@ -42,6 +42,7 @@ pub struct Http {
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 const A_CLUSTER: &str = "the name of a cluster of the proxy, 1 to 256 bytes without control characters";
+const A_GRPC_CLUSTER: &str = "the name of a cluster of the proxy, 1 to 120 bytes of ASCII without control characters";
 const A_KEY: &str = "a key of etcd, 1 to 1024 bytes";
 const A_USER: &str = "the name of a user of etcd, 1 to 256 bytes without control characters";
 const A_PATH: &str = "a path that begins with /, at most 2048 visible ASCII characters, without #";
@@ -106,7 +107,7 @@ impl Etcd {
             return None;
         }
         let given = section.required();
-        let cluster = read_cluster(&given);
+        let cluster = given.string_where("cluster", is_grpc_cluster, A_GRPC_CLUSTER).map(str::to_owned);
         let key = given.string_where("key", |text| (1..=1_024).contains(&text.len()), A_KEY);
         let user = read_user(section);
         Some(Etcd { cluster: cluster?, key: key?.to_owned(), user })
@@ -160,6 +161,11 @@ fn read_cluster(section: &Section<'_>) -> Option<String> {
 
 fn is_name(text: &str) -> bool {
     (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// What the proxy can be told of where gRPC goes.
+fn is_grpc_cluster(text: &str) -> bool {
+    is_name(text) && text.is_ascii() && text.len() <= 120
 }
 
 fn is_path(text: &str) -> bool {

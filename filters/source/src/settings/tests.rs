@@ -52,7 +52,8 @@ fn without_the_section_there_is_no_source() {
 fn what_is_wrong_is_named_with_its_place_and_with_what_would_be_right() {
     let one_of = r#"one of "etcd", "http""#;
     let cluster = format!("accepted: {A_CLUSTER}");
-    let long_cluster = "c".repeat(257);
+    let grpc_cluster = format!("accepted: {A_GRPC_CLUSTER}");
+    let (long_cluster, longer_cluster) = ("c".repeat(121), "c".repeat(257));
     let long_key = "k".repeat(1_025);
     let long_path = format!("/{}", "p".repeat(2_048));
     let seconds = |longest| format!("accepted: a duration from 1s to {longest}");
@@ -67,16 +68,21 @@ fn what_is_wrong_is_named_with_its_place_and_with_what_would_be_right() {
         ("true".to_owned(), "policy_source: found true, accepted: an object".to_owned()),
         (r#"{"etcd": 7}"#.to_owned(), "policy_source.etcd: found 7, accepted: an object".to_owned()),
         (r#"{"http": []}"#.to_owned(), "policy_source.http: found an empty list, accepted: an object".to_owned()),
-        (r#"{"etcd": {"key": "k"}}"#.to_owned(), format!("policy_source.etcd.cluster: missing, {cluster}")),
+        (r#"{"etcd": {"key": "k"}}"#.to_owned(), format!("policy_source.etcd.cluster: missing, {grpc_cluster}")),
         (
             r#"{"etcd": {"cluster": "", "key": "k"}}"#.to_owned(),
-            format!("policy_source.etcd.cluster: found \"\", {cluster}"),
+            format!("policy_source.etcd.cluster: found \"\", {grpc_cluster}"),
         ),
         (
             format!(r#"{{"etcd": {{"cluster": "{long_cluster}", "key": "k"}}}}"#),
             "policy_source.etcd.cluster: found".to_owned(),
         ),
         (r#"{"etcd": {"cluster": "a\nb", "key": "k"}}"#.to_owned(), "policy_source.etcd.cluster: found".to_owned()),
+        (r#"{"etcd": {"cluster": "é", "key": "k"}}"#.to_owned(), "policy_source.etcd.cluster: found".to_owned()),
+        (
+            format!(r#"{{"http": {{"cluster": "{longer_cluster}", "path": "/"}}}}"#),
+            "policy_source.http.cluster: found".to_owned(),
+        ),
         (r#"{"etcd": {"cluster": "c"}}"#.to_owned(), format!("policy_source.etcd.key: missing, accepted: {A_KEY}")),
         (
             r#"{"etcd": {"cluster": "c", "key": ""}}"#.to_owned(),
@@ -132,8 +138,8 @@ fn what_is_wrong_is_named_with_its_place_and_with_what_would_be_right() {
 #[test]
 fn what_is_just_right_is_accepted() {
     for section in [
-        format!(r#"{{"etcd": {{"cluster": "{}", "key": "{}"}}}}"#, "c".repeat(256), "k".repeat(1_024)),
-        format!(r#"{{"http": {{"cluster": "c", "path": "/{}"}}}}"#, "p".repeat(2_047)),
+        format!(r#"{{"etcd": {{"cluster": "{}", "key": "{}"}}}}"#, "c".repeat(120), "k".repeat(1_024)),
+        format!(r#"{{"http": {{"cluster": "{}", "path": "/{}"}}}}"#, "c".repeat(256), "p".repeat(2_047)),
         r#"{"etcd": null, "http": {"cluster": "c", "path": "/a?waiting&indexes=1", "blocking": "1s"}}"#.to_owned(),
         r#"{"http": {"cluster": "c", "path": "/a?wait=1s", "interval": "1s"}}"#.to_owned(),
     ] {
