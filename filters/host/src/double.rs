@@ -22,6 +22,8 @@ use std::time::Duration;
 /// The proxy. Tests leak it, so that it lives as long as a real one seems to for a module.
 pub struct Double {
     state: RefCell<State>,
+    /// What its random source gives.
+    random: u8,
     shared: Rc<RefCell<HashMap<String, SharedValue>>>,
 }
 
@@ -111,12 +113,12 @@ pub struct Outcome {
 impl Double {
     /// A proxy with one worker.
     pub fn new() -> &'static Double {
-        Double::with_shared(Rc::default())
+        Double::with_shared(Rc::default(), 0x5a)
     }
 
     /// Another worker of the same proxy: state of its own, shared data in common.
     pub fn worker_beside(&self) -> &'static Double {
-        Double::with_shared(Rc::clone(&self.shared))
+        Double::with_shared(Rc::clone(&self.shared), self.random.wrapping_add(1))
     }
 
     /// One that compiles expressions, and evaluates none.
@@ -133,8 +135,8 @@ impl Double {
         self.state.borrow().expressions.unwrap_or_default()
     }
 
-    fn with_shared(shared: Rc<RefCell<HashMap<String, SharedValue>>>) -> &'static Double {
-        Box::leak(Box::new(Double { state: RefCell::default(), shared }))
+    fn with_shared(shared: Rc<RefCell<HashMap<String, SharedValue>>>, random: u8) -> &'static Double {
+        Box::leak(Box::new(Double { state: RefCell::default(), random, shared }))
     }
 
     /// Starts a filter under a policy.
@@ -357,6 +359,11 @@ impl<F: Filter> Running<F> {
         self.proxy
     }
 
+    /// The root context.
+    pub fn root(&self) -> &Root<F> {
+        &self.root
+    }
+
     /// The filter.
     pub fn filter(&self) -> Option<&F> {
         self.root.filter()
@@ -426,7 +433,7 @@ impl Host for Double {
 
     fn random(&self, buffer: &mut [u8]) -> Result<(), HostError> {
         self.called("random_get");
-        buffer.fill(0x5a);
+        buffer.fill(self.random);
         Ok(())
     }
 

@@ -30,8 +30,10 @@ pub(crate) struct Live {
     /// When to look at the lease again, in nanoseconds since the Unix epoch.
     look: u64,
     held: Option<Held>,
-    /// The number of the posting that was taken last; none is 0.
+    /// The number of the posting that was looked at last; none is 0.
     seen: u32,
+    /// And of the one that was taken last.
+    taken: u32,
     /// What came and is for this root context alone.
     own: Option<Delivery>,
 }
@@ -43,6 +45,8 @@ struct Keys {
     sheet: String,
     /// The number of the last posting of which this plugin has said what it thinks of it.
     told: String,
+    /// The last posting that this plugin took.
+    kept: String,
 }
 
 /// While this root context talks to the source.
@@ -72,13 +76,13 @@ impl Live {
     /// Begins with what is on the board. To be called while the root context is configured.
     pub(crate) fn begin(plugin: &'static str, settings: Settings, host: &'static dyn Host) -> Result<Live, HostError> {
         let keys = Keys::of(plugin, &settings);
-        for key in [&keys.lease, &keys.number, &keys.sheet, &keys.told] {
+        for key in [&keys.lease, &keys.number, &keys.sheet, &keys.told, &keys.kept] {
             shared::ensure(host, key, &[])?;
         }
         let entropy = Entropy::from_host(host)?;
         let me = u64::from_le_bytes(entropy.bytes());
         let settings = Rc::new(settings);
-        Ok(Live { plugin, host, settings, keys, entropy, me, look: 0, held: None, seen: 0, own: None })
+        Ok(Live { plugin, host, settings, keys, entropy, me, look: 0, held: None, seen: 0, taken: 0, own: None })
     }
 
     /// `etcd` or `http`.
@@ -131,6 +135,25 @@ impl Live {
         }
         self.seen = number;
         Some(News { number, revision, at, document })
+    }
+
+    /// What this plugin took last, where that is later than what this root context did: it may not have seen it before
+    /// something was posted that is wrong.
+    pub(crate) fn kept(&self) -> Option<News> {
+        let Posting { number, revision, at, document } =
+            board::posting(&shared::read(self.host, &self.keys.kept).ok()??)?;
+        (number != self.taken).then_some(News { number, revision, at, document })
+    }
+
+    /// This root context has taken it.
+    pub(crate) fn has_taken(&mut self, news: &News) {
+        let News { number, revision, at, document } = news;
+        if *number != 0 {
+            self.taken = *number;
+            let posting = Posting { number: *number, revision: *revision, at: *at, document: document.clone() };
+            // Else one that comes later has to do without.
+            _ = shared::update(self.host, &self.keys.kept, |sheet| board::keep(sheet, &posting));
+        }
     }
 
     /// Whether this root context is the one of its plugin that says what it thinks of this version.
@@ -255,6 +278,15 @@ impl Keys {
     fn of(plugin: &str, settings: &Settings) -> Keys {
         let source = settings.identity();
         let key = |what: &str| format!("sluicegate.policy.{what}.{source:016x}");
-        Keys { lease: key("lease"), number: key("number"), sheet: key("sheet"), told: key(&format!("told.{plugin}")) }
+        Keys {
+            lease: key("lease"),
+            number: key("number"),
+            sheet: key("sheet"),
+            told: key(&format!("told.{plugin}")),
+            kept: key(&format!("kept.{plugin}")),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

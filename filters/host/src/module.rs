@@ -1,6 +1,6 @@
 //! A filter in its place between the proxy's callbacks, whichever proxy it is.
 
-use crate::live::{Live, PLUGIN, Report};
+use crate::live::{Live, News, PLUGIN, Report};
 use crate::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, GrpcToken, Host, HostError, Level, Rejected, Vm,
 };
@@ -86,6 +86,7 @@ impl<F: Filter> Root<F> {
             self.source = Some(Source { live, plugin_configuration: configuration, is_in_force: false });
             self.renew();
         }
+        self.report.flush();
         Ok(())
     }
 
@@ -105,57 +106,76 @@ impl<F: Filter> Root<F> {
         let Some(source) = &mut self.source else { return };
         let Some(news) = source.live.news() else { return };
         let is_first = source.live.is_first_to_tell(&news);
-        let name = source.live.source();
+        if !self.take(&news, is_first)
+            && let Some(kept) = self.source.as_ref().and_then(|source| source.live.kept())
+        {
+            self.take(&kept, false);
+        }
+    }
+
+    /// Whether it could be taken. `tells` says that this root context counts and logs it for all of its plugin.
+    fn take(&mut self, news: &News, tells: bool) -> bool {
+        let Some(Source { live, plugin_configuration, is_in_force }) = &mut self.source else { return false };
+        let name = live.source();
         let from = match &news.document {
             Some(_) => format!("the policy of {name}, revision {}", news.revision),
             None => format!("there is none at {name}; the policy of the plugin configuration"),
         };
-        if news.document.is_none() && !source.is_in_force {
+        if news.document.is_none() && !*is_in_force {
+            live.has_taken(news);
             self.report.succeeded(news.at);
-            if is_first {
+            if tells {
                 self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
             }
-            return;
+            return true;
         }
-        let document = news.document.as_deref().unwrap_or(&source.plugin_configuration).to_vec();
+        let document = news.document.as_deref().unwrap_or(plugin_configuration).to_vec();
         let read = match document.trim_ascii() {
             // A plugin without configuration has the defaults. A source that says nothing at all is an accident.
             [] if news.document.is_some() => Err(vec![EMPTY.to_owned()]),
             _ => self.read_policy(&document),
         };
         match read {
-            Ok(Read { in_force, version, source: named, mut warnings }) => {
-                self.retired.extend(self.in_force.replace(in_force));
-                let is_of_source = news.document.is_some();
-                if let Some(source) = &mut self.source {
-                    source.is_in_force = is_of_source;
-                }
-                let (name, revision) = if is_of_source { (name, news.revision) } else { (PLUGIN, OF_PLUGIN) };
-                self.report.in_force(name, version, revision);
-                self.report.succeeded(news.at);
-                if !is_first {
-                    return;
-                }
-                if is_of_source {
-                    self.report.updated();
-                    self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
-                } else {
-                    self.report.deleted();
-                    self.host.log(Level::Warn, &format!("{}: {from} is in force again", F::NAME));
-                }
-                if is_of_source && named.is_some() {
-                    warnings.push("policy_source: counts in the plugin configuration alone".to_owned());
-                }
-                self.warn(&warnings);
+            Ok(read) => {
+                self.swap(read, news, name, tells.then_some(from));
+                true
             }
-            Err(problems) if is_first => {
-                self.report.rejected();
-                for problem in problems {
-                    self.host.log(Level::Error, &format!("{}: {from} is rejected: {problem}", F::NAME));
+            Err(problems) => {
+                if tells {
+                    self.report.rejected();
+                    for problem in problems {
+                        self.host.log(Level::Error, &format!("{}: {from} is rejected: {problem}", F::NAME));
+                    }
                 }
+                false
             }
-            Err(_) => {}
         }
+    }
+
+    /// Puts into force what was read. `says` is what is told of it, if anything is.
+    fn swap(&mut self, read: Read<F>, news: &News, name: &'static str, says: Option<String>) {
+        let Read { in_force, version, source: named, mut warnings } = read;
+        self.retired.extend(self.in_force.replace(in_force));
+        let is_of_source = news.document.is_some();
+        if let Some(source) = &mut self.source {
+            source.is_in_force = is_of_source;
+            source.live.has_taken(news);
+        }
+        let (name, revision) = if is_of_source { (name, news.revision) } else { (PLUGIN, OF_PLUGIN) };
+        self.report.in_force(name, version, revision);
+        self.report.succeeded(news.at);
+        let Some(from) = says else { return };
+        if is_of_source {
+            self.report.updated();
+            self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
+        } else {
+            self.report.deleted();
+            self.host.log(Level::Warn, &format!("{}: {from} is in force again", F::NAME));
+        }
+        if is_of_source && named.is_some() {
+            warnings.push("policy_source: counts in the plugin configuration alone".to_owned());
+        }
+        self.warn(&warnings);
     }
 
     fn warn(&self, warnings: &[String]) {

@@ -134,6 +134,16 @@ impl fmt::Debug for Post {
     }
 }
 
+/// The sheet that keeps a posting beside the board, for who comes to know of it only when the board has another; `None` where
+/// that one, or a later one, is kept, or where the sheet is of another version.
+pub fn keep(sheet: &[u8], posting: &Posting) -> Option<Vec<u8>> {
+    let Posting { number, revision, at, document } = posting;
+    let is_due = sheet.is_empty() || read(sheet).is_some_and(|kept| is_later(*number, kept.number));
+    let kept =
+        || Sheet { number: *number, term: 0, revision: *revision, at: *at, document: document.as_deref().map(bounded) };
+    is_due.then(|| write(kept()))
+}
+
 struct Sheet<'v> {
     number: u32,
     term: u32,

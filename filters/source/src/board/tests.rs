@@ -106,3 +106,16 @@ fn what_is_of_another_version_or_of_nobody_is_left_alone() {
         assert_eq!((number(&value), announce(&value, 9)), (None, None));
     }
 }
+
+#[test]
+fn what_is_kept_beside_the_board_is_the_latest() {
+    let posting = |number, document: &[u8]| Posting { number, revision: 7, at: 9, document: Some(document.to_vec()) };
+    let mut sheet = Vec::new();
+    for (number, is_kept) in [(u32::MAX, true), (u32::MAX, false), (u32::MAX - 1, false), (3, true), (1, false)] {
+        let next = keep(&sheet, &posting(number, b"d"));
+        assert_eq!(next.is_some(), is_kept, "{number}");
+        sheet = next.unwrap_or(sheet);
+    }
+    assert!(super::posting(&sheet).is_some_and(|kept| kept == posting(3, b"d")));
+    assert!(keep(&[99, 0], &posting(4, b"d")).is_none(), "what another release wrote is left alone");
+}
