@@ -126,13 +126,13 @@ impl Counters {
         Rc::clone(&self.others)
     }
 
-    /// Tells how the breakers stand of which `worst` knows by name, and that of all `others`. `afresh` also where nothing is
-    /// news: another policy, which has gone since, may have told last.
-    pub(crate) fn tell_states(&self, worst: impl Fn(&[u8]) -> State, others: State, afresh: bool) {
+    /// Tells how the breakers stand of which `worst` knows by name, and the worst of all `others`, if this worker has any.
+    /// `afresh` also where nothing is news: another policy, which has gone since, may have told last.
+    pub(crate) fn tell_states(&self, worst: impl Fn(&[u8]) -> State, others: Option<State>, afresh: bool) {
         for (name, series) in self.own.borrow().iter() {
             series.tell(worst(name), afresh);
         }
-        self.others.tell(others, afresh);
+        self.others.tell(others.unwrap_or(State::Closed), afresh && others.is_some());
     }
 
     /// So many keys have a breaker. The gauge is common to all workers, of which each has seen about the same; the main

@@ -274,8 +274,8 @@ impl CircuitBreaker {
             false => self.deciding.iter().filter_map(|rule| stands(rule, name)).fold(State::Closed, worse),
         };
         let shares = |standing: &Standing| self.series(standing.identity, &standing.name, vm).is_none();
-        let others = breakers.standings(now).filter(shares).map(|standing| standing.state);
-        self.counters.tell_states(worst, others.fold(State::Closed, worse), afresh);
+        let others = breakers.standings(now).filter(shares).map(|standing| standing.state).reduce(worse);
+        self.counters.tell_states(worst, others, afresh);
     }
 
     /// Whether the section is meant for this exchange.

@@ -52,11 +52,15 @@ async fn callers_who_never_send_all_of_a_trial_do_not_keep_it_open() {
     for _ in 0..5 {
         held.push(unfinished(address).await);
     }
-    // One slot of three is for who sends all.
-    for _ in 0..3 {
-        assert_eq!(two.get("/").await.status, 200);
+    // One slot of three is for who sends all. That it is free again, the other worker hears on its tick.
+    let (mut answered, began) = (0, tokio::time::Instant::now());
+    while answered < 3 {
+        answered += u32::from(two.get("/").await.status == 200);
+        assert!(began.elapsed() < PATIENCE, "the slot for whole requests is not free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(two.stage.upstream.requests() - before <= 5);
+    let passed = two.stage.upstream.requests() - before;
+    assert!((3..=8).contains(&passed), "{passed}");
     tokio::time::sleep(TWO_TICKS).await;
     let report = two.load(100, Request::get("/")).await;
     assert_eq!(report.answered(200), 100, "{report}");

@@ -343,3 +343,16 @@ fn the_gauge_of_what_no_rule_guards_any_more_is_closed() {
         assert_eq!(proxy.metric("sluicegate_breaker_state.breaker=orders"), Some(0), "{section}");
     }
 }
+
+#[test]
+fn a_worker_that_has_no_breaker_of_the_others_leaves_their_gauge_to_those_that_have() {
+    let (proxy, mut running) = filter(r#""per": "host""#);
+    let before = proxy.calls().len();
+    (0..400).for_each(|_| tick(proxy, &mut running));
+    assert!(!proxy.calls()[before..].contains(&"proxy_record_metric"));
+    open(proxy, &mut running);
+    let before = proxy.calls().len();
+    (0..400).for_each(|_| tick(proxy, &mut running));
+    let told = proxy.calls()[before..].iter().filter(|call| **call == "proxy_record_metric").count();
+    assert_eq!(told, 2, "every ten seconds, whoever told something else in between");
+}
