@@ -2,7 +2,7 @@
 //!
 //! It keeps what a proxy keeps (headers, properties, shared data, metrics, a log), counts the hostcalls, and drives a
 //! filter through the callbacks of an exchange in the order that a proxy does. Time stands still unless a test moves it,
-//! and its random source always gives the same bytes.
+//! and its random source always gives the same bytes, each worker's its own.
 
 mod grpc;
 
