@@ -21,7 +21,8 @@ async fn a_document_is_asked_for_at_intervals_and_comes_only_where_it_has_change
     assert_eq!(asked.all("if-none-match").len(), 1, "{asked:?}");
     server.set(answering("second").to_string());
     live.wait_for("second").await;
-    assert_eq!(live.sum("sluicegate_policy_updates_total").await, 2.0);
+    let updates = live.envoy.wait_for_stat("sluicegate_policy_updates_total", &[], 2.0, PATIENCE).await.unwrap();
+    assert_eq!(updates, 2.0);
 
     server.answer(Answer::Status(StatusCode::INTERNAL_SERVER_ERROR));
     live.envoy.wait_for_stat("sluicegate_policy_source_troubles_total", &[], 1.0, PATIENCE).await.unwrap();
