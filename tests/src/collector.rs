@@ -42,7 +42,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -57,15 +56,12 @@ pub use value::Attributes;
 use batch::Signal;
 use ledger::Ledger;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1_024;
+use crate::port::Port;
 
 /// A collector, running or stopped. Dropping it closes the port and cuts its connections.
 #[derive(Debug)]
 pub struct Collector {
-    address: SocketAddr,
-    // Bound, never listening: keeps the port from everybody else while the collector is stopped.
-    _port: TcpSocket,
+    port: Port,
     desk: Arc<Desk>,
     running: Option<Running>,
 }
@@ -99,9 +95,7 @@ impl Collector {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> Result<Self> {
-        let port = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let address = port.local_addr().context("the socket has no address")?;
-        let mut collector = Self { address, _port: port, desk: Arc::default(), running: None };
+        let mut collector = Self { port: Port::reserve()?, desk: Arc::default(), running: None };
         collector.restart().await?;
         Ok(collector)
     }
@@ -109,13 +103,13 @@ impl Collector {
     /// Where it listens, when it does.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// The port of [`Self::address`].
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.address().port()
     }
 
     /// How requests that come from now on are answered. Those under way are answered as it was when they came.
@@ -145,7 +139,7 @@ impl Collector {
     /// When the port cannot be listened on.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await;
-        let listener = listen(self.address)?;
+        let listener = self.port.listen()?;
         let (stop, stopped) = watch::channel(());
         let serving = tokio::spawn(server::accept(listener, Arc::clone(&self.desk), stopped));
         self.running = Some(Running { stop, serving });
@@ -238,17 +232,4 @@ impl Collector {
             Err(_) => Err(anyhow!("{}", *self.desk.ledger.borrow())),
         }
     }
-}
-
-fn bind(address: SocketAddr) -> Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    // Two sockets may then have the port as long as only one of them listens, and what is left of the connections of
-    // a collector that was stopped is in nobody's way.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address).with_context(|| format!("cannot bind {address}"))?;
-    Ok(socket)
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    bind(address)?.listen(BACKLOG).with_context(|| format!("cannot listen on {address}"))
 }

@@ -12,7 +12,15 @@ use tokio::net::TcpStream;
 use super::{TWO_TICKS, Two, failing, policy, quick};
 use crate::stage::PATIENCE;
 
-const OPEN: Duration = Duration::from_millis(2_100);
+/// A breaker with this field whose open time is over: the next requests are its trials.
+async fn probed(field: &str, value: serde_json::Value) -> Two {
+    let mut section = quick();
+    section[field] = value;
+    let two = Two::set(&policy(section)).await;
+    two.open().await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    two
+}
 
 async fn transitions(envoy: &Envoy, cause: &str) -> f64 {
     let stats = envoy.stats().await.unwrap();
@@ -41,11 +49,7 @@ async fn upload(to: SocketAddr, takes: Duration) -> Option<u16> {
 
 #[tokio::test]
 async fn callers_who_never_send_all_of_a_trial_do_not_keep_it_open() {
-    let mut section = quick();
-    section["probe_timeout"] = json!("500ms");
-    let two = Two::set(&policy(section)).await;
-    two.open().await;
-    tokio::time::sleep(OPEN).await;
+    let two = probed("probe_timeout", json!("500ms")).await;
     let address = two.stage.envoy.address();
     let before = two.stage.upstream.requests();
     let mut held = Vec::new();
@@ -70,11 +74,7 @@ async fn callers_who_never_send_all_of_a_trial_do_not_keep_it_open() {
 
 #[tokio::test]
 async fn a_trial_that_was_sent_and_is_not_answered_is_given_up() {
-    let mut section = quick();
-    section["probe_timeout"] = json!("500ms");
-    let two = Two::set(&policy(section)).await;
-    two.open().await;
-    tokio::time::sleep(OPEN).await;
+    let two = probed("probe_timeout", json!("500ms")).await;
     let hangs = Request::post("/", "all of it").header("x-upstream-delay", "3000ms");
     let address = two.stage.envoy.address();
     let trial = tokio::spawn(async move { hangs.send(address, Protocol::Http1).await });
@@ -131,11 +131,7 @@ async fn deadlines_that_are_too_short_for_any_answer_open_nothing() {
 
 #[tokio::test]
 async fn a_stream_that_begins_well_closes_it_before_it_ends() {
-    let mut section = quick();
-    section["probe_timeout"] = json!("500ms");
-    let two = Two::set(&policy(section)).await;
-    two.open().await;
-    tokio::time::sleep(OPEN).await;
+    let two = probed("probe_timeout", json!("500ms")).await;
     let address = two.stage.envoy.address();
     let streams: tokio::task::JoinSet<_> = (0..3)
         .map(|_| Request::get("/").header("x-upstream-stream", "60x50ms"))
@@ -150,15 +146,11 @@ async fn a_stream_that_begins_well_closes_it_before_it_ends() {
 /// A request that the proxy sends on to where it was redirected comes by twice.
 #[tokio::test]
 async fn a_redirected_request_is_two_trials_one_after_the_other() {
-    let mut section = quick();
-    section["probes"] = json!(1);
-    let two = Two::set(&policy(section)).await;
+    let two = probed("probes", json!(1)).await;
     // The upstream redirects the second time as well, which the caller is told.
     let redirected = Request::get("/redirected")
         .header("x-upstream-status", "302")
         .header("x-upstream-response-header", "location=http://shop/again");
-    two.open().await;
-    tokio::time::sleep(OPEN).await;
     let before = two.stage.upstream.requests();
     let reply = two.stage.send(&redirected, Protocol::Http1).await;
     assert_eq!((reply.status.as_u16(), two.stage.upstream.requests() - before), (302, 2));
