@@ -2,7 +2,7 @@
 
 use crate::Signal;
 use crate::retry::Retry;
-use sluicegate_policy::{Secret, Section, is_header_name};
+use sluicegate_policy::{Secret, Section, authority_of, is_authority, is_request_path};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -50,12 +50,10 @@ pub(crate) struct QueueLimits {
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-const MAX_HEADERS: usize = 20;
+const LONGEST_PATH: usize = 1_024;
 const A_CLUSTER: &str = "the name of a cluster of the proxy, 1 to 255 visible ASCII characters";
 const A_PATH: &str = "a path that begins with /, at most 1,024 visible ASCII characters, without #";
 const AN_AUTHORITY: &str = "a host with an optional port";
-const A_HEADER: &str = "a header name of 1 to 128 characters (RFC 9110 §5.1) that does not frame or type the request";
-const A_HEADER_VALUE: &str = "1 to 8,192 visible ASCII characters and inner spaces";
 
 impl Settings {
     /// Reads the object `otlp` of `section`; `None` where it is absent or there is no usable cluster in it. Problems are
@@ -64,15 +62,16 @@ impl Settings {
         let otlp = section.subsection("otlp");
         let given = if otlp.is_given() { otlp.required() } else { otlp.clone() };
         let cluster = given.string_where("cluster", |text| is_visible(text, 255), A_CLUSTER);
-        let path = otlp.string_where("path", is_path, A_PATH).unwrap_or(signal.path());
+        let path =
+            otlp.string_where("path", |text| is_request_path(text, LONGEST_PATH), A_PATH).unwrap_or(signal.path());
         let authority = otlp.string_where("authority", is_authority, AN_AUTHORITY);
-        let headers = read_headers(&otlp);
+        let headers = otlp.callout_headers("headers");
         let tuning = Tuning::read(&otlp);
         let cluster = cluster?;
         let destination = Destination {
             cluster: cluster.to_owned(),
             path: path.to_owned(),
-            authority: authority.unwrap_or_else(|| authority_of(cluster)).to_owned(),
+            authority: authority.or_else(|| authority_of(cluster)).unwrap_or("collector").to_owned(),
             headers,
         };
         Some(Settings { destination, tuning })
@@ -124,65 +123,8 @@ fn duration(section: &Section<'_>, name: &'static str, range: RangeInclusive<Dur
     section.duration(name, range).unwrap_or(default)
 }
 
-fn read_headers(otlp: &Section<'_>) -> Vec<(String, Secret)> {
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    for item in otlp.items_up_to("headers", MAX_HEADERS) {
-        let name = item.required().string_where("name", is_ours_to_send, A_HEADER);
-        let value = item.required().secret("value", 1);
-        if value.as_ref().is_some_and(|value| !is_header_value(value.bytes())) {
-            item.reject("value", A_HEADER_VALUE);
-        }
-        let (Some(name), Some(value)) = (name, value) else { continue };
-        let name = name.to_ascii_lowercase();
-        if headers.iter().any(|(earlier, _)| *earlier == name) {
-            item.reject("name", "each header once");
-        }
-        headers.push((name, value));
-    }
-    headers
-}
-
-/// Istio's `outbound|4318||otel.example.svc.cluster.local` stands for its host.
-fn authority_of(cluster: &str) -> &str {
-    let host = cluster.rsplit('|').next().unwrap_or(cluster);
-    if is_authority(host) { host } else { "collector" }
-}
-
 fn is_visible(text: &str, limit: usize) -> bool {
     (1..=limit).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && !text.contains('#') && is_visible(text, 1024)
-}
-
-fn is_authority(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
-    (1..=255).contains(&text.len()) && text.bytes().all(is_part)
-}
-
-/// What is ours to say, or the proxy's.
-const RESERVED: [&str; 10] = [
-    "host",
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-];
-
-fn is_ours_to_send(text: &str) -> bool {
-    is_header_name(text) && !RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved))
-}
-
-fn is_header_value(bytes: &[u8]) -> bool {
-    bytes.len() <= 8_192
-        && bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
-        && bytes.trim_ascii().len() == bytes.len()
 }
 
 const fn millis(count: u64) -> Duration {

@@ -43,6 +43,7 @@
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod callout;
 mod carrier;
 mod direction;
 mod document;
@@ -68,6 +69,7 @@ mod value;
 mod version;
 mod wire;
 
+pub use callout::{authority_of, is_authority, is_request_path};
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
 pub use fnv::Fnv;

@@ -13,6 +13,7 @@ use crate::moment::{Moment, Nanos, nanos};
 use crate::settings::Http;
 use crate::trouble::Troubles;
 use crate::{Action, Event};
+use sluicegate_policy::Secret;
 use std::time::Duration;
 
 /// How long an answer may take, beyond what the server was asked to wait.
@@ -109,7 +110,9 @@ impl Poll {
             None => (self.settings.path.clone(), ANSWER),
         };
         self.stage = Stage::Fetching { deadline: now.saturating_add(nanos(timeout.saturating_add(GRACE))) };
-        let headers = self.etag.iter().map(|etag| ("if-none-match", etag.clone())).collect();
+        let text = |value: &Secret| String::from_utf8_lossy(value.bytes()).into_owned();
+        let own = self.settings.headers.iter().map(|(name, value)| (name.clone(), text(value)));
+        let headers = own.chain(self.etag.iter().map(|etag| ("if-none-match".to_owned(), etag.clone()))).collect();
         Action::Fetch { path, headers, timeout }
     }
 

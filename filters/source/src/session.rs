@@ -42,8 +42,8 @@ pub enum Action {
     Fetch {
         /// The path with its query, which may hold a secret.
         path: String,
-        /// Headers beside those of every request.
-        headers: Vec<(&'static str, String)>,
+        /// Headers beside those of every request: a secret.
+        headers: Vec<(String, String)>,
         /// After this the proxy gives up.
         timeout: Duration,
     },

@@ -1,6 +1,6 @@
 //! The section `policy_source` of the plugin configuration.
 
-use sluicegate_policy::{Document, Fnv, Secret, Section};
+use sluicegate_policy::{Document, Fnv, Secret, Section, authority_of, is_request_path};
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct User {
 pub struct Http {
     pub(crate) cluster: String,
     pub(crate) path: String,
+    /// Sent with each GET; names in lower case.
+    pub(crate) headers: Vec<(String, Secret)>,
     /// From one GET to the next, give or take a tenth.
     pub(crate) interval: Duration,
     /// How long Consul is asked to hold a GET back until there is something new.
@@ -40,6 +42,8 @@ pub struct Http {
 }
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+
+const LONGEST_PATH: usize = 2_048;
 
 const A_CLUSTER: &str = "the name of a cluster of the proxy, 1 to 256 bytes without control characters";
 const A_GRPC_CLUSTER: &str = "the name of a cluster of the proxy, 1 to 120 bytes of ASCII without control characters";
@@ -69,12 +73,9 @@ impl Settings {
         }
     }
 
-    /// The `:authority` of requests to it: the host in a cluster's name as Istio writes it
-    /// (`outbound|8500||consul.infra.svc.cluster.local`), else the name itself where it can be one.
+    /// The `:authority` of requests to it: what the cluster's name says.
     pub fn authority(&self) -> &str {
-        let host = self.cluster().rsplit('|').next().unwrap_or_default();
-        let may_stand_in_one = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
-        if !host.is_empty() && host.bytes().all(may_stand_in_one) { host } else { "policy-source" }
+        authority_of(self.cluster()).unwrap_or("policy-source")
     }
 
     /// `etcd` or `http`: for the label of a metric.
@@ -134,7 +135,8 @@ impl Http {
         }
         let given = section.required();
         let cluster = read_cluster(&given);
-        let path = given.string_where("path", is_path, A_PATH);
+        let path = given.string_where("path", |text| is_request_path(text, LONGEST_PATH), A_PATH);
+        let headers = section.callout_headers("headers");
         let interval = section.duration("interval", Duration::from_secs(1)..=Duration::from_secs(3600));
         let blocking = section.duration("blocking", Duration::from_secs(1)..=Duration::from_secs(600));
         if let Some(path) = path {
@@ -149,6 +151,7 @@ impl Http {
         Some(Http {
             cluster: cluster?,
             path: path?.to_owned(),
+            headers,
             interval: interval.unwrap_or(DEFAULT_INTERVAL),
             blocking,
         })
@@ -166,13 +169,6 @@ fn is_name(text: &str) -> bool {
 /// What the proxy can be told of where gRPC goes.
 fn is_grpc_cluster(text: &str) -> bool {
     is_name(text) && text.is_ascii() && text.len() <= 120
-}
-
-fn is_path(text: &str) -> bool {
-    text.starts_with('/')
-        && text.len() <= 2_048
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
-        && !text.contains('#')
 }
 
 /// Whether the query of this path has a parameter of that name.

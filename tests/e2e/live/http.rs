@@ -13,12 +13,14 @@ use crate::stage::PATIENCE;
 async fn a_document_is_asked_for_at_intervals_and_comes_only_where_it_has_changed() {
     let server = PolicyServer::start().unwrap();
     server.set(answering("first").to_string());
-    let source = json!({"http": {"cluster": "policies", "path": server.path(), "interval": "1s"}});
+    let headers = json!([{"name": "X-Consul-Token", "value": "hunter2"}]);
+    let source = json!({"http": {"cluster": "policies", "path": server.path(), "interval": "1s", "headers": headers}});
     let mut live = Live::set(source, |shipped| shipped.cluster("policies", server.address())).await;
     live.wait_for("first").await;
     server.wait_for_requests(3, PATIENCE).await.unwrap();
     let asked = server.last().unwrap();
     assert_eq!(asked.all("if-none-match").len(), 1, "{asked:?}");
+    assert_eq!(asked.all("x-consul-token"), ["hunter2"]);
     server.set(answering("second").to_string());
     live.wait_for("second").await;
     let updates = live.envoy.wait_for_stat("sluicegate_policy_updates_total", &[], 2.0, PATIENCE).await.unwrap();
@@ -33,6 +35,8 @@ async fn a_document_is_asked_for_at_intervals_and_comes_only_where_it_has_change
     assert_eq!(live.say().await, ["second", "second"]);
     server.remove();
     live.wait_for("plugin").await;
+    let log = live.envoy.log().unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[tokio::test]

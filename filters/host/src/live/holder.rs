@@ -137,12 +137,7 @@ impl Holder {
         Ok(())
     }
 
-    fn get(
-        &self,
-        path: &str,
-        headers: &[(&'static str, String)],
-        timeout: Duration,
-    ) -> Result<CalloutToken, HostError> {
+    fn get(&self, path: &str, headers: &[(String, String)], timeout: Duration) -> Result<CalloutToken, HostError> {
         let (cluster, authority) = (self.settings.cluster(), self.settings.authority());
         let headers = borrowed(headers);
         Callout { cluster, method: "GET", path, authority, headers: &headers, body: &[], timeout }.send(self.host)
@@ -158,6 +153,6 @@ impl Drop for Holder {
     }
 }
 
-fn borrowed<'a>(pairs: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    pairs.iter().map(|(name, value)| (*name, value.as_str())).collect()
+fn borrowed<N: AsRef<str>>(pairs: &[(N, String)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect()
 }

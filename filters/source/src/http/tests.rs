@@ -6,14 +6,15 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::DOCUMENT_LIMIT;
-use crate::testing::{Bench, delivery, removal, trouble};
+use crate::Settings;
+use crate::testing::{Bench, delivery, read, removal, trouble};
 
 const POLLED: &str = r#"{"http": {"cluster": "web", "path": "/policy?x", "interval": "10s"}}"#;
 const BLOCKED: &str =
     r#"{"http": {"cluster": "consul", "path": "/v1/kv/p?raw", "interval": "20s", "blocking": "60s"}}"#;
 
 fn fetch(path: &str, etag: Option<&str>, seconds: f64) -> Vec<Action> {
-    let headers = etag.map(|etag| ("if-none-match", etag.to_owned())).into_iter().collect();
+    let headers = etag.map(|etag| ("if-none-match".to_owned(), etag.to_owned())).into_iter().collect();
     vec![Action::Fetch { path: path.to_owned(), headers, timeout: Duration::from_secs_f64(seconds) }]
 }
 
@@ -68,8 +69,7 @@ fn a_document_is_asked_for_at_once_and_then_again_and_again() {
 
 #[test]
 fn polls_are_a_tenth_of_the_interval_apart_at_most() {
-    let settings =
-        Http { cluster: String::new(), path: String::new(), interval: Duration::from_secs(10), blocking: None };
+    let Ok((Some(Settings::Http(settings)), _)) = read(POLLED) else { panic!() };
     let mut poll = Poll::new(settings);
     let waits = (0..1_000).map(|entropy| {
         poll.rest(Moment { now: 0, entropy });
@@ -94,6 +94,19 @@ fn what_is_known_by_its_etag_is_not_sent_again() {
     assert_eq!(bench.wait(11_000), poll(None));
     // That nothing has changed makes no sense then.
     assert!(trouble(&fetched(&mut bench, 304, None, None, b"")).contains("status 304"));
+}
+
+#[test]
+fn each_get_bears_the_headers_of_the_policy() {
+    let token = r#"{"name": "X-Consul-Token", "value": {"env": "ETCD_PASSWORD"}}"#;
+    let mut bench = Bench::new(&format!(r#"{{"http": {{"cluster": "c", "path": "/", "headers": [{token}]}}}}"#));
+    let sent = |actions: Vec<Action>| {
+        let [Action::Fetch { headers, .. }] = &actions[..] else { panic!("{actions:?}") };
+        headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(bench.tick(0)), ["x-consul-token: correct horse"]);
+    fetched(&mut bench, 200, Some("\"v1\""), None, b"one");
+    assert_eq!(sent(bench.wait(11_000)), ["x-consul-token: correct horse", "if-none-match: \"v1\""]);
 }
 
 #[test]

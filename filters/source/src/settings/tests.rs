@@ -22,7 +22,8 @@ fn a_cluster_and_a_place_in_it_are_enough() {
     let settings = accepted(r#"{"http": {"cluster": "web", "path": "/a"}}"#);
     assert_eq!((settings.name(), settings.cluster()), ("http", "web"));
     let ten_seconds = Duration::from_secs(10);
-    let expected = Http { cluster: "web".to_owned(), path: "/a".to_owned(), interval: ten_seconds, blocking: None };
+    let (cluster, path) = ("web".to_owned(), "/a".to_owned());
+    let expected = Http { cluster, path, headers: vec![], interval: ten_seconds, blocking: None };
     assert_eq!(http(settings), expected);
 }
 
@@ -193,7 +194,9 @@ fn the_authority_is_the_host_in_the_name_of_the_cluster() {
 #[test]
 fn nothing_that_is_shown_holds_a_secret() {
     let etcd = accepted(r#"{"etcd": {"cluster": "c", "key": "/k", "user": "u", "password": "s3cr3t"}}"#);
-    let http = accepted(r#"{"http": {"cluster": "c", "path": "/k?token=s3cr3t"}}"#);
+    let headers = r#"[{"name": "x-token", "value": "s3cr3t"}]"#;
+    let http = format!(r#"{{"http": {{"cluster": "c", "path": "/k?token=s3cr3t", "headers": {headers}}}}}"#);
+    let http = accepted(&http);
     let shown = format!("{etcd:?} {http:?}");
     assert!(!shown.contains("s3cr3t") && shown.contains("/k"), "{shown}");
     for wrong in [r#""password": "s3cr3t""#, r#""user": "u", "password": ["s3cr3t"]"#, r#""pasword": "s3cr3t""#] {
