@@ -36,17 +36,36 @@ pub(crate) struct Live {
     taken: u32,
     /// What came and is for this root context alone.
     own: Option<Delivery>,
+    /// Where nobody kept up what is in shared data when this root context began.
+    stale: Option<Stale>,
 }
 
-/// Keys of shared data, for each source its own.
+/// What others left behind, long ago perhaps: the source may say something else by now.
+struct Stale {
+    /// The term of the posting; what is said in another is news.
+    term: Option<u32>,
+    /// When this root context began, in nanoseconds since the Unix epoch.
+    since: u64,
+}
+
+/// What nobody has kept up for so long, in nanoseconds, is stale: 30 s.
+const FRESH: u64 = 30_000_000_000;
+
+/// Keys of shared data.
 struct Keys {
+    /// For each session its own.
     lease: String,
     number: String,
     sheet: String,
     /// The number of the last posting of which this plugin has said what it thinks of it.
     told: String,
-    /// The last posting that this plugin took.
+    /// The last posting of the place that this plugin took, by whichever session: who reads it in another way from now on has
+    /// that until he has read it.
     kept: String,
+    /// Which board it is, among those of the place.
+    board: u32,
+    /// When one of the place was last kept up, as a number of 8 bytes, little-endian, in nanoseconds since the Unix epoch.
+    beat: String,
 }
 
 /// While this root context talks to the source.
@@ -76,13 +95,14 @@ impl Live {
     /// Begins with what is on the board. To be called while the root context is configured.
     pub(crate) fn begin(plugin: &'static str, settings: Settings, host: &'static dyn Host) -> Result<Live, HostError> {
         let keys = Keys::of(plugin, &settings);
-        for key in [&keys.lease, &keys.number, &keys.sheet, &keys.told, &keys.kept] {
+        for key in [&keys.lease, &keys.number, &keys.sheet, &keys.told, &keys.kept, &keys.beat] {
             shared::ensure(host, key, &[])?;
         }
         let entropy = Entropy::from_host(host)?;
         let me = u64::from_le_bytes(entropy.bytes());
         let settings = Rc::new(settings);
-        Ok(Live { plugin, host, settings, keys, entropy, me, look: 0, held: None, seen: 0, taken: 0, own: None })
+        let stale = Stale::find(&keys, host)?;
+        Ok(Live { plugin, host, settings, keys, entropy, me, look: 0, held: None, seen: 0, taken: 0, own: None, stale })
     }
 
     /// `etcd` or `http`.
@@ -128,9 +148,11 @@ impl Live {
         if number == self.seen {
             return None;
         }
-        let Posting { number, revision, at, document } =
-            board::posting(&shared::read(self.host, &self.keys.sheet).ok()??)?;
-        if number == self.seen {
+        let sheet = shared::read(self.host, &self.keys.sheet).ok()??;
+        let Posting { number, revision, at, document } = board::posting(&sheet)?;
+        let is_stale =
+            self.stale.as_ref().is_some_and(|stale| stale.term.is_some() && stale.term == board::term(&sheet));
+        if number == self.seen || is_stale {
             return None;
         }
         self.seen = number;
@@ -138,11 +160,17 @@ impl Live {
     }
 
     /// What this plugin took last, where that is later than what this root context did: it may not have seen it before
-    /// something was posted that is wrong.
+    /// something was posted that is wrong, or its board may have nothing yet.
     pub(crate) fn kept(&self) -> Option<News> {
-        let Posting { number, revision, at, document } =
-            board::posting(&shared::read(self.host, &self.keys.kept).ok()??)?;
-        (number != self.taken).then_some(News { number, revision, at, document })
+        let (board, Posting { number, revision, at, document }) =
+            board::kept(&shared::read(self.host, &self.keys.kept).ok()??)?;
+        if self.stale.as_ref().is_some_and(|stale| at < stale.since) {
+            return None;
+        }
+        match board == self.keys.board {
+            true => (number != self.taken).then_some(News { number, revision, at, document }),
+            false => (self.taken == 0).then_some(News { number: 0, revision, at, document }),
+        }
     }
 
     /// This root context has taken it.
@@ -152,7 +180,7 @@ impl Live {
             self.taken = *number;
             let posting = Posting { number: *number, revision: *revision, at: *at, document: document.clone() };
             // Else one that comes later has to do without.
-            _ = shared::update(self.host, &self.keys.kept, |sheet| board::keep(sheet, &posting));
+            _ = shared::update(self.host, &self.keys.kept, |sheet| board::keep(sheet, self.keys.board, &posting));
         }
     }
 
@@ -191,6 +219,7 @@ impl Live {
                 Claim::Held { .. } | Claim::Others | Claim::Foreign => None,
             }
         });
+        let is_beat = matches!(claim, Claim::Renew { .. } | Claim::Take { .. });
         let term = match (updated, claim) {
             (Ok(()), Claim::Held { term } | Claim::Renew { term, .. } | Claim::Take { term, .. }) => Some(term),
             (Ok(()), Claim::Foreign) => None,
@@ -201,13 +230,25 @@ impl Live {
             // Of what is in shared data nothing is known now.
             (Err(_), _) => return,
         };
+        if is_beat {
+            // Else who begins takes what there is for stale.
+            _ = shared::update(self.host, &self.keys.beat, |_| Some(now.to_le_bytes().to_vec()));
+        }
         match &mut self.held {
             Some(held) if held.term == term => {}
             _ => {
-                let holder = Holder::new(Rc::clone(&self.settings), self.host);
+                let holder = Holder::new(Rc::clone(&self.settings), self.posted(), self.host);
                 self.held = Some(Held { holder, term, unposted: None });
             }
         }
+    }
+
+    /// The revision of the document that is posted, or kept from another session; `None` where there is none.
+    fn posted(&self) -> Option<u64> {
+        let read = |key: &str| shared::read(self.host, key).ok().flatten();
+        let posting = read(&self.keys.sheet).and_then(|sheet| board::posting(&sheet));
+        let kept = || read(&self.keys.kept).and_then(|sheet| Some(board::kept(&sheet)?.1));
+        posting.or_else(kept).filter(|posting| posting.document.is_some()).map(|posting| posting.revision)
     }
 
     /// Does as the session says; whether it said anything.
@@ -257,6 +298,18 @@ impl Live {
     }
 }
 
+impl Stale {
+    fn find(keys: &Keys, host: &dyn Host) -> Result<Option<Stale>, HostError> {
+        let since = host.now()?;
+        let beat = shared::read(host, &keys.beat)?.and_then(|beat| Some(u64::from_le_bytes(beat.try_into().ok()?)));
+        if beat.is_some_and(|beat| beat.abs_diff(since) < FRESH) {
+            return Ok(None);
+        }
+        let term = shared::read(host, &keys.sheet)?.and_then(|sheet| board::term(&sheet));
+        Ok(Some(Stale { term, since }))
+    }
+}
+
 /// What became of what was to be posted.
 enum Posted {
     Done,
@@ -276,14 +329,17 @@ impl Drop for Live {
 
 impl Keys {
     fn of(plugin: &str, settings: &Settings) -> Keys {
-        let source = settings.identity();
-        let key = |what: &str| format!("sluicegate.policy.{what}.{source:016x}");
+        let (session, place) = (settings.identity(), settings.place());
+        let key = |what: &str, of: u64| format!("sluicegate.policy.{what}.{of:016x}");
+        let [a, b, c, d, ..] = session.to_le_bytes();
         Keys {
-            lease: key("lease"),
-            number: key("number"),
-            sheet: key("sheet"),
-            told: key(&format!("told.{plugin}")),
-            kept: key(&format!("kept.{plugin}")),
+            lease: key("lease", session),
+            number: key("number", session),
+            sheet: key("sheet", session),
+            told: key(&format!("told.{plugin}"), session),
+            kept: key(&format!("kept.{plugin}"), place),
+            board: u32::from_le_bytes([a, b, c, d]),
+            beat: key("beat", place),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, GrpcToken, Host, HostError, Level, Rejected, Vm,
 };
 use sluicegate_policy::{Document, Version};
-use sluicegate_source::Settings;
+use sluicegate_source::{DOCUMENT_LIMIT, Settings};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ struct Read<F> {
     version: Version,
     source: Option<Settings>,
     warnings: Vec<String>,
+    fingerprint: u64,
+    says_nothing: bool,
 }
 
 impl<F: Filter> Root<F> {
@@ -76,15 +78,18 @@ impl<F: Filter> Root<F> {
 
     fn begin(&mut self) -> Result<(), Vec<String>> {
         let configuration = self.host.plugin_configuration().map_err(one)?;
-        let Read { in_force, version, source, warnings } = self.read_policy(&configuration)?;
+        let Read { in_force, version, source, warnings, fingerprint, .. } = self.read_policy(&configuration)?;
         self.in_force = Some(in_force);
+        self.report.begin(fingerprint);
         self.report.in_force(PLUGIN, version, OF_PLUGIN);
         self.warn(&warnings);
         if let Some(settings) = source {
             let live = Live::begin(F::NAME, settings, self.host).map_err(one)?;
             self.report.has(live.source()).map_err(one)?;
             self.source = Some(Source { live, plugin_configuration: configuration, is_in_force: false });
-            self.renew();
+            if !self.renew() {
+                self.resume();
+            }
         }
         self.report.flush();
         Ok(())
@@ -94,21 +99,29 @@ impl<F: Filter> Root<F> {
         let environment = |name: &str| self.host.environment(name);
         let document = Document::parse(configuration, &environment).map_err(lines)?;
         let source = Settings::read(&document);
-        let version = document.version();
+        let (version, fingerprint, says_nothing) =
+            (document.version(), document.fingerprint(), document.says_nothing());
         let (filter, vm) = read::<F>(self.host, &document).map_err(one)?;
         let warnings = document.finish().map_err(lines)?;
-        Ok(Read { in_force: InForce { filter: Rc::new(filter), vm: Rc::new(vm) }, version, source, warnings })
+        let in_force = InForce { filter: Rc::new(filter), vm: Rc::new(vm) };
+        Ok(Read { in_force, version, source, warnings, fingerprint, says_nothing })
     }
 
-    /// Takes over what the source of the policy has to say, if that is news: whole or not at all. Exchanges under way finish
-    /// with the policy that they began with.
-    fn renew(&mut self) {
-        let Some(source) = &mut self.source else { return };
-        let Some(news) = source.live.news() else { return };
+    /// Takes over what the source of the policy has to say: whole or not at all. Exchanges under way finish with the policy
+    /// that they began with. Whether there was news.
+    fn renew(&mut self) -> bool {
+        let Some(source) = &mut self.source else { return false };
+        let Some(news) = source.live.news() else { return false };
         let is_first = source.live.is_first_to_tell(&news);
-        if !self.take(&news, is_first)
-            && let Some(kept) = self.source.as_ref().and_then(|source| source.live.kept())
-        {
+        if !self.take(&news, is_first) {
+            self.resume();
+        }
+        true
+    }
+
+    /// Takes over what others of this plugin have, if this root context does not.
+    fn resume(&mut self) {
+        if let Some(kept) = self.source.as_ref().and_then(|source| source.live.kept()) {
             self.take(&kept, false);
         }
     }
@@ -118,22 +131,27 @@ impl<F: Filter> Root<F> {
         let Some(Source { live, plugin_configuration, is_in_force }) = &mut self.source else { return false };
         let name = live.source();
         let from = match &news.document {
+            Some(_) if news.revision == 0 => format!("the policy of {name}"),
             Some(_) => format!("the policy of {name}, revision {}", news.revision),
             None => format!("there is none at {name}; the policy of the plugin configuration"),
         };
         if news.document.is_none() && !*is_in_force {
+            // Of a document that came and went between two of its ticks this root context knows from others.
+            let was_there = tells && live.kept().is_some_and(|kept| kept.document.is_some());
             live.has_taken(news);
             self.report.succeeded(news.at);
             if tells {
-                self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
+                self.tell_of_own(&from, was_there);
             }
             return true;
         }
         let document = news.document.as_deref().unwrap_or(plugin_configuration).to_vec();
-        let read = match document.trim_ascii() {
+        let read = match self.read_policy(&document) {
+            // Only its beginning is here.
+            _ if document.len() > DOCUMENT_LIMIT => Err(vec![TOO_LONG.to_owned()]),
             // A plugin without configuration has the defaults. A source that says nothing at all is an accident.
-            [] if news.document.is_some() => Err(vec![EMPTY.to_owned()]),
-            _ => self.read_policy(&document),
+            Ok(read) if read.says_nothing && news.document.is_some() => Err(vec![EMPTY.to_owned()]),
+            read => read,
         };
         match read {
             Ok(read) => {
@@ -143,7 +161,7 @@ impl<F: Filter> Root<F> {
             Err(problems) => {
                 if tells {
                     self.report.rejected();
-                    for problem in problems {
+                    for problem in told_of(problems) {
                         self.host.log(Level::Error, &format!("{}: {from} is rejected: {problem}", F::NAME));
                     }
                 }
@@ -154,7 +172,7 @@ impl<F: Filter> Root<F> {
 
     /// Puts into force what was read. `says` is what is told of it, if anything is.
     fn swap(&mut self, read: Read<F>, news: &News, name: &'static str, says: Option<String>) {
-        let Read { in_force, version, source: named, mut warnings } = read;
+        let Read { in_force, version, source: named, mut warnings, .. } = read;
         self.retired.extend(self.in_force.replace(in_force));
         let is_of_source = news.document.is_some();
         if let Some(source) = &mut self.source {
@@ -169,13 +187,22 @@ impl<F: Filter> Root<F> {
             self.report.updated();
             self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
         } else {
-            self.report.deleted();
-            self.host.log(Level::Warn, &format!("{}: {from} is in force again", F::NAME));
+            self.tell_of_own(&from, true);
         }
         if is_of_source && named.is_some() {
             warnings.push("policy_source: counts in the plugin configuration alone".to_owned());
         }
         self.warn(&warnings);
+    }
+
+    /// The plugin configuration is in force: again, where the source had something before.
+    fn tell_of_own(&self, from: &str, again: bool) {
+        if again {
+            self.report.deleted();
+            self.host.log(Level::Warn, &format!("{}: {from} is in force again", F::NAME));
+        } else {
+            self.host.log(Level::Info, &format!("{}: {from} is in force", F::NAME));
+        }
     }
 
     fn warn(&self, warnings: &[String]) {
@@ -234,7 +261,7 @@ impl<F: Filter> Root<F> {
         if let Some(source) = &mut self.source
             && source.live.fetched(token, &response, &self.report)
         {
-            return self.renew();
+            return;
         }
         for InForce { filter, vm } in self.in_force.iter().chain(&self.retired) {
             filter.on_callout_response(token, &response, vm);
@@ -244,8 +271,8 @@ impl<F: Filter> Root<F> {
     /// A message came from a gRPC service.
     pub fn grpc_message(&mut self, token: GrpcToken) {
         if let Some(source) = &mut self.source {
+            // What it says comes into force on the next tick: of a flood of versions, one for each tick.
             source.live.grpc_message(token, &self.report);
-            self.renew();
         }
     }
 
@@ -262,7 +289,11 @@ impl<F: Filter> Root<F> {
     }
 }
 
+const TOO_LONG: &str = "the document: found more than 65536 bytes, accepted: at most 65536 bytes";
 const EMPTY: &str = "the document: found nothing, accepted: a policy such as {\"version\": \"1.0\"}";
+
+/// The problems of one version that are told, at most.
+const MOST_TOLD: usize = 3;
 
 /// The plugin configuration has no revision that anybody would tell; this says that it is in force.
 const OF_PLUGIN: u64 = 1;
@@ -337,6 +368,16 @@ pub fn read<F: Filter>(host: &'static dyn Host, document: &Document<'_>) -> Resu
 
 fn one(error: HostError) -> Vec<String> {
     vec![error.to_string()]
+}
+
+/// As much of what is wrong as is told: the source may say something else that is wrong in the next moment.
+fn told_of(mut problems: Vec<String>) -> Vec<String> {
+    let more = problems.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        problems.truncate(MOST_TOLD);
+        problems.push(format!("and {more} more; sluicectl check tells them all"));
+    }
+    problems
 }
 
 fn lines(errors: sluicegate_policy::Errors) -> Vec<String> {

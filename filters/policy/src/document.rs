@@ -80,6 +80,12 @@ impl<'e> Document<'e> {
         self.version
     }
 
+    /// Whether it has no field at all, not even a version: every plugin without configuration has such a document, and
+    /// nobody who writes one down means it.
+    pub fn says_nothing(&self) -> bool {
+        self.root.fields.is_empty()
+    }
+
     /// A hash of the document as it was handed over: another one is another policy, or the same written differently.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint

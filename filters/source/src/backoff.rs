@@ -23,9 +23,19 @@ impl Backoff {
 
     /// How long to wait after one more failure.
     pub(crate) fn wait(&mut self, moment: Moment) -> Nanos {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let limit = self.limit();
         self.failures = self.failures.saturating_add(1);
-        moment.up_to(doubled.min(self.longest))
+        moment.up_to(limit)
+    }
+
+    /// Whether the next wait is drawn from as much as it ever will be.
+    pub(crate) fn is_at_its_longest(&self) -> bool {
+        self.limit() == self.longest
+    }
+
+    fn limit(&self) -> Duration {
+        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        doubled.min(self.longest)
     }
 
     /// All is well again.

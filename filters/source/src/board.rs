@@ -11,7 +11,7 @@
 //!          number    4 bytes
 //! sheet:   version   1 byte: 1
 //!          number    4 bytes
-//!          term      4 bytes, of the lease
+//!          term      4 bytes, of the lease; of a sheet that is kept, which board it is of
 //!          revision  8 bytes
 //!          at        8 bytes, nanoseconds since the Unix epoch
 //!          kind      1 byte: 0 there is no document, 1 the rest is the document
@@ -69,6 +69,11 @@ pub fn number(value: &[u8]) -> Option<u32> {
 pub fn posting(sheet: &[u8]) -> Option<Posting> {
     let Sheet { number, revision, at, document, .. } = read(sheet)?;
     Some(Posting { number, revision, at, document: document.map(<[u8]>::to_vec) })
+}
+
+/// In which term the last posting was made, or said again. `None` where there is none, or none of this version.
+pub fn term(sheet: &[u8]) -> Option<u32> {
+    read(sheet).map(|sheet| sheet.term)
 }
 
 /// How to post `delivery` over `sheet` at `now`, for the holder of the lease in this term.
@@ -134,14 +139,24 @@ impl fmt::Debug for Post {
     }
 }
 
-/// The sheet that keeps a posting beside the board, for who comes to know of it only when the board has another; `None` where
-/// that one, or a later one, is kept, or where the sheet is of another version.
-pub fn keep(sheet: &[u8], posting: &Posting) -> Option<Vec<u8>> {
+/// The sheet that keeps a posting beside the boards of one place, for who comes to know of it only when its board has
+/// another, or has nothing yet; `None` where that one, or a later one, is kept, or where the sheet is of another version.
+/// `board` tells boards apart.
+pub fn keep(sheet: &[u8], board: u32, posting: &Posting) -> Option<Vec<u8>> {
     let Posting { number, revision, at, document } = posting;
-    let is_due = sheet.is_empty() || read(sheet).is_some_and(|kept| is_later(*number, kept.number));
-    let kept =
-        || Sheet { number: *number, term: 0, revision: *revision, at: *at, document: document.as_deref().map(bounded) };
-    is_due.then(|| write(kept()))
+    let is_due = sheet.is_empty()
+        || read(sheet).is_some_and(|kept| match kept.term == board {
+            true => is_later(*number, kept.number),
+            // Each board has numbers of its own.
+            false => *at >= kept.at,
+        });
+    let document = || document.as_deref().map(bounded);
+    is_due.then(|| write(Sheet { number: *number, term: board, revision: *revision, at: *at, document: document() }))
+}
+
+/// What [`keep`] kept, and of which board it is.
+pub fn kept(sheet: &[u8]) -> Option<(u32, Posting)> {
+    Some((read(sheet)?.term, posting(sheet)?))
 }
 
 struct Sheet<'v> {

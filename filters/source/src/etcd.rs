@@ -9,7 +9,7 @@
 //! There is one way to recover, and it is the way to begin: a linearizable read, which says what holds now, and a watch
 //! from that revision on. So nothing that was missed in between matters, and what a read says always wins: an etcd that
 //! was restored or wiped starts its revisions over, with the same cluster id. Only within one watch does a revision say
-//! what is newer.
+//! what is newer. One thing a read does not say: where a store began over without the key, nobody has deleted it.
 
 pub(crate) mod messages;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use crate::latest::Latest;
 use crate::moment::{Moment, Nanos, nanos};
 use crate::settings::Etcd;
 use crate::trouble::Troubles;
-use crate::{Action, Event};
+use crate::{Action, Delivery, Event};
 use std::time::Duration;
 
 /// How long a call may take, and a stream until its watch is created.
@@ -60,6 +60,19 @@ pub(crate) struct Watch {
     backoff: Backoff,
     troubles: Troubles,
     latest: Latest,
+    in_force: InForce,
+}
+
+/// What is known of the document in force. That the key is gone because somebody deleted it takes the policy away; that it
+/// is gone with all that the store ever held does not.
+#[derive(Clone, Copy)]
+enum InForce {
+    /// There is none, as far as is known.
+    Nothing,
+    /// One of a store that had come to this revision.
+    Of(u64),
+    /// One of a store that began over without it.
+    OfStoreBefore,
 }
 
 #[derive(Clone, Copy)]
@@ -110,8 +123,9 @@ struct Watching {
 }
 
 impl Watch {
-    pub(crate) fn new(settings: Etcd) -> Watch {
+    pub(crate) fn new(settings: Etcd, in_force: Option<u64>) -> Watch {
         Watch {
+            in_force: in_force.map_or(InForce::Nothing, InForce::Of),
             settings,
             stage: Stage::Resting { until: 0 },
             token: None,
@@ -214,7 +228,16 @@ impl Watch {
             return self.fail(None, &Trouble::Malformed("Range"), moment);
         };
         let revision = pair.map_or(header.revision, |pair| pair.mod_revision);
-        let delivery = self.latest.news_of_version(revision.unsigned_abs(), pair.map(|pair| pair.value));
+        if pair.is_none() && self.is_of_store_before(header.revision.unsigned_abs()) {
+            self.in_force = InForce::OfStoreBefore;
+        }
+        let (delivery, told) = match self.in_force {
+            InForce::OfStoreBefore if pair.is_none() => {
+                let gone = Trouble::Gone;
+                (None, self.troubles.tell(gone.kind(), || gone.line(&self.settings.cluster, &[])))
+            }
+            _ => (self.version(revision, pair.map(|pair| pair.value)), None),
+        };
         // From the revision of the read on, not from the one after it: what the watch tells again we know by its
         // revision, and since 3.5.22 etcd gives no sign of life to a watch that begins in its future.
         let from = header.revision.max(revision);
@@ -222,7 +245,24 @@ impl Watch {
         let read = Read { cluster_id: header.cluster_id, raft_term: header.raft_term, revision: from };
         self.stage = Stage::Opening { read, deadline: moment.now.saturating_add(nanos(CALL)) };
         let open = Action::Open { service: "etcdserverpb.Watch", method: "Watch", metadata: self.metadata() };
-        delivery.map(Action::Deliver).into_iter().chain([open, Action::Send(create)]).collect()
+        delivery.map(Action::Deliver).into_iter().chain(told).chain([open, Action::Send(create)]).collect()
+    }
+
+    /// Whether the document in force is not of the store that has come to this revision: a linearizable read is never
+    /// behind what was read before.
+    fn is_of_store_before(&self, revision: u64) -> bool {
+        match self.in_force {
+            InForce::Nothing => false,
+            InForce::Of(known) => revision < known,
+            InForce::OfStoreBefore => true,
+        }
+    }
+
+    /// The delivery of this version of the key, if it is news.
+    fn version(&mut self, revision: i64, document: Option<&[u8]>) -> Option<Delivery> {
+        let revision = revision.unsigned_abs();
+        self.in_force = if document.is_some() { InForce::Of(revision) } else { InForce::Nothing };
+        self.latest.news_of_version(revision, document)
     }
 
     fn on_message(&mut self, message: &[u8], moment: Moment) -> Vec<Action> {
@@ -277,6 +317,9 @@ impl Watch {
             Some(_) if watched.created => return Err(Trouble::Malformed("Watch")),
             Some(known) => known,
         };
+        if let InForce::Of(known) = &mut self.in_force {
+            *known = (*known).max(revision.unsigned_abs());
+        }
         watching.answer_by = None;
         watching.ask_at = now.saturating_add(nanos(QUIET));
         let mut delivery = None;
@@ -289,7 +332,7 @@ impl Watch {
                 Change::Delete => None,
                 Change::Unknown => return Err(Trouble::Malformed("Watch")),
             };
-            delivery = self.latest.news_of_version(revision.unsigned_abs(), document);
+            delivery = self.version(revision, document);
         }
         self.stage = Stage::Watching(watching);
         Ok(delivery.map(Action::Deliver))

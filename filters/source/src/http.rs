@@ -50,6 +50,8 @@ enum Trouble {
     NoAnswer,
     /// An answer that says neither what the document is nor that there is none.
     Status(u16),
+    /// The document is compressed, though that was not asked for.
+    Encoded,
     /// Blocking is asked for, of a server that does not know it.
     NoIndex,
 }
@@ -59,8 +61,8 @@ impl Poll {
         let backoff = match settings.blocking {
             // All who wait at a server lose it in the same moment, and it may be back in the next.
             Some(_) => Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
-            // Who polls finds out when it is his turn. Never more seldom than told, and in the long run hardly more
-            // often: a server that fails is not helped by more requests than it was to have.
+            // Who polls finds out when it is his turn. A few tries come sooner; then it is the interval again, for a
+            // server that fails is not helped by more requests than it was to have.
             None => Backoff::new(Duration::from_secs(1), settings.interval),
         };
         Poll {
@@ -90,7 +92,10 @@ impl Poll {
             return Vec::new();
         }
         match event {
-            Event::Fetched { status, etag, index, body } => self.on_answer(status, etag, index, body, moment),
+            Event::Fetched { status: Some(200), is_encoded: true, .. } => {
+                self.fail(&Trouble::Encoded, moment).into_iter().collect()
+            }
+            Event::Fetched { status, etag, index, body, .. } => self.on_answer(status, etag, index, body, moment),
             Event::Refused => self.fail(&Trouble::NoCluster, moment).into_iter().collect(),
             _ => Vec::new(),
         }
@@ -171,7 +176,11 @@ impl Poll {
     }
 
     fn fail(&mut self, trouble: &Trouble, moment: Moment) -> Option<Action> {
-        self.stage = Stage::Resting { until: moment.now.saturating_add(self.backoff.wait(moment)) };
+        if self.settings.blocking.is_none() && self.backoff.is_at_its_longest() {
+            self.rest(moment);
+        } else {
+            self.stage = Stage::Resting { until: moment.now.saturating_add(self.backoff.wait(moment)) };
+        }
         self.etag = None;
         self.index = Index::default();
         self.tell(trouble)
@@ -197,8 +206,9 @@ impl Trouble {
             Trouble::NoCluster => 0,
             Trouble::NoAnswer => 1,
             Trouble::NoIndex => 2,
+            Trouble::Encoded => 3,
             // 1xx to 5xx, and what is none of these.
-            Trouble::Status(status) => u32::from((status / 100).min(6)).saturating_add(3),
+            Trouble::Status(status) => u32::from((status / 100).min(6)).saturating_add(4),
         }
     }
 
@@ -207,6 +217,7 @@ impl Trouble {
         let problem = match self {
             Trouble::NoCluster => "the proxy has no such cluster".to_owned(),
             Trouble::NoAnswer => "no answer came".to_owned(),
+            Trouble::Encoded => "the answer has a content-encoding, which was not asked for".to_owned(),
             Trouble::Status(status) => format!("the answer has status {status}; 200, 304 or 404 is what can be used"),
             Trouble::NoIndex => {
                 return format!(

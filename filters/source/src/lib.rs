@@ -27,7 +27,7 @@
 //! let settings = Settings::read(&document);
 //! document.finish()?;
 //!
-//! let mut session = Session::new(Rc::new(settings.unwrap()));
+//! let mut session = Session::new(Rc::new(settings.unwrap()), None);
 //! let actions = session.on_tick(Moment { now: 1_800_000_000_000_000_000, entropy: 7 });
 //! let [Action::Call { service, method, .. }] = actions.as_slice() else { unreachable!() };
 //! assert_eq!((*service, *method), ("etcdserverpb.KV", "Range"));

@@ -83,6 +83,8 @@ pub enum Event<'a> {
         etag: Option<&'a [u8]>,
         /// The header `x-consul-index`.
         index: Option<&'a [u8]>,
+        /// Whether the body is not the document itself but compressed (the header `content-encoding`).
+        is_encoded: bool,
         /// The body, at least [`DOCUMENT_LIMIT`](crate::DOCUMENT_LIMIT) + 1 bytes of it.
         body: &'a [u8],
     },
@@ -114,10 +116,11 @@ enum Kind {
 }
 
 impl Session {
-    /// A session that has not begun: the first [`Session::on_tick`] begins it.
-    pub fn new(settings: Rc<Settings>) -> Session {
+    /// A session that has not begun: the first [`Session::on_tick`] begins it. `in_force` is the revision of the document
+    /// that a session before it delivered, if there is one.
+    pub fn new(settings: Rc<Settings>, in_force: Option<u64>) -> Session {
         let kind = match &*settings {
-            Settings::Etcd(etcd) => Kind::Etcd(etcd::Watch::new(etcd.clone())),
+            Settings::Etcd(etcd) => Kind::Etcd(etcd::Watch::new(etcd.clone(), in_force)),
             Settings::Http(http) => Kind::Http(http::Poll::new(http.clone())),
         };
         Session { kind, stopwatch: Stopwatch::default() }

@@ -86,20 +86,47 @@ impl Settings {
         }
     }
 
-    /// The same number for the same source, over reloads and releases: of its kind, its cluster, and its key or path.
-    /// How it is read, and by whom, does not matter.
-    pub fn identity(&self) -> u64 {
-        let mut hash = Fnv::new();
+    /// The same number for the same place, over reloads and releases: of its kind, its cluster, and its key or path. How
+    /// it is read, and by whom, does not matter.
+    pub fn place(&self) -> u64 {
         let place = match self {
             Settings::Etcd(etcd) => &etcd.key,
             Settings::Http(http) => &http.path,
         };
-        for part in [self.name(), self.cluster(), place] {
-            hash.write(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.write(part.as_bytes());
-        }
-        hash.value()
+        hash_of(&[self.name().as_bytes(), self.cluster().as_bytes(), place.as_bytes()])
     }
+
+    /// The same number for the same session: of the place, and of how and by whom it is read. Who cannot get in with a
+    /// name and password that are no longer right is not in the way of who has the right ones.
+    pub fn identity(&self) -> u64 {
+        let place = self.place().to_le_bytes();
+        let mut parts = vec![place.as_slice()];
+        let (interval, blocking);
+        match self {
+            Settings::Etcd(Etcd { user, .. }) => {
+                parts.extend(user.iter().flat_map(|user| [user.name.as_bytes(), user.password.bytes()]));
+            }
+            Settings::Http(http) => {
+                (interval, blocking) = (millis(http.interval), millis(http.blocking.unwrap_or_default()));
+                parts.extend([interval.as_slice(), &blocking]);
+                parts.extend(http.headers.iter().flat_map(|(name, value)| [name.as_bytes(), value.bytes()]));
+            }
+        }
+        hash_of(&parts)
+    }
+}
+
+fn hash_of(parts: &[&[u8]]) -> u64 {
+    let mut hash = Fnv::new();
+    for part in parts {
+        hash.write(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.write(part);
+    }
+    hash.value()
+}
+
+fn millis(duration: Duration) -> [u8; 16] {
+    duration.as_millis().to_le_bytes()
 }
 
 impl Etcd {

@@ -28,9 +28,18 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(section: &str) -> Bench {
+        Bench::after(section, None)
+    }
+
+    /// After a session that delivered a document of this revision.
+    pub(crate) fn after(section: &str, in_force: Option<u64>) -> Bench {
         let settings = read(section).unwrap().0.unwrap();
         let longest = (0..100_000).max_by_key(|entropy| Moment { now: 0, entropy: *entropy }.up_to(SECOND));
-        Bench { session: Session::new(Rc::new(settings)), now: 1_800_000_000_000_000_000, entropy: longest.unwrap() }
+        Bench {
+            session: Session::new(Rc::new(settings), in_force),
+            now: 1_800_000_000_000_000_000,
+            entropy: longest.unwrap(),
+        }
     }
 
     fn moment(&self) -> Moment {

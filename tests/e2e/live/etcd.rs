@@ -121,8 +121,16 @@ async fn whatever_becomes_of_etcd_the_policy_is_kept_and_the_watch_resumed() {
     etcd.wipe().await.unwrap();
     put(&etcd, "wiped").await;
     println!("wiped: {:?}", live.wait_for("wiped").await);
+    // Nobody has deleted the key.
+    let troubles = live.sum("sluicegate_policy_source_troubles_total").await;
     etcd.wipe().await.unwrap();
-    println!("wiped and empty: {:?}", live.wait_for("plugin").await);
+    live.envoy.wait_for_log("restored or wiped", PATIENCE).await.unwrap();
+    assert_eq!(live.say().await, ["wiped", "wiped"]);
+    live.envoy.wait_for_stat("sluicegate_policy_source_troubles_total", &[], troubles + 1.0, PATIENCE).await.unwrap();
+    put(&etcd, "there again").await;
+    println!("wiped, empty and there again: {:?}", live.wait_for("there again").await);
+    etcd.delete(KEY).await.unwrap();
+    live.wait_for("plugin").await;
 }
 
 #[tokio::test]

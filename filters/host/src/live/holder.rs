@@ -13,6 +13,9 @@ const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 /// As many actions are done for one event. A session asks for a few; more would be a circle.
 const MAX_ACTIONS: usize = 32;
 
+/// gRPC's RESOURCE_EXHAUSTED.
+const RESOURCE_EXHAUSTED: u32 = 8;
+
 /// gRPC's UNAVAILABLE.
 const UNAVAILABLE: u32 = 14;
 
@@ -35,8 +38,9 @@ pub(crate) struct Said {
 }
 
 impl Holder {
-    pub(crate) fn new(settings: Rc<Settings>, host: &'static dyn Host) -> Holder {
-        let session = Session::new(Rc::clone(&settings));
+    /// `in_force` is the revision of the document that the holder before it posted.
+    pub(crate) fn new(settings: Rc<Settings>, in_force: Option<u64>, host: &'static dyn Host) -> Holder {
+        let session = Session::new(Rc::clone(&settings), in_force);
         Holder { host, settings, session, call: None, stream: None, fetch: None }
     }
 
@@ -52,11 +56,29 @@ impl Holder {
             return None;
         }
         let message = self.host.grpc_message(MESSAGE_LIMIT).unwrap_or_default();
+        if message.len() >= MESSAGE_LIMIT {
+            // What is left out of it comes with the next reading.
+            self.let_go(token);
+            let (status, message) = (RESOURCE_EXHAUSTED, "a message of 4 MiB or more");
+            let event = match is_answer {
+                true => Event::CallFailed { status, message },
+                false => Event::StreamClosed { status, message },
+            };
+            return Some(self.tell(event, moment));
+        }
         let event = if is_answer { Event::CallAnswered(&message) } else { Event::StreamMessage(&message) };
         if is_answer {
             self.call = None;
         }
         Some(self.tell(event, moment))
+    }
+
+    fn let_go(&mut self, token: GrpcToken) {
+        for known in [&mut self.call, &mut self.stream] {
+            if known.take_if(|known| *known == token).is_some() {
+                _ = self.host.grpc_cancel(token.0);
+            }
+        }
     }
 
     /// A call failed or the stream ended; `None` where it is none of ours.
@@ -84,7 +106,8 @@ impl Holder {
         let body = response.body(DOCUMENT_LIMIT.saturating_add(1)).unwrap_or_default();
         let header = |name| response.headers().get(name);
         let (etag, index) = (header("etag"), header("x-consul-index"));
-        Some(self.tell(Event::Fetched { status: response.status(), etag, index, body: &body }, moment))
+        let is_encoded = header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+        Some(self.tell(Event::Fetched { status: response.status(), etag, index, is_encoded, body: &body }, moment))
     }
 
     fn tell(&mut self, event: Event<'_>, moment: Moment) -> Said {

@@ -61,14 +61,14 @@ fn tick(proxy: &Double, running: &mut Running<Named>) {
     running.tick();
 }
 
-/// Ticks until the source is asked once more, and then it says this.
+/// Ticks until the source is asked once more; then it says this, and one tick passes.
 fn says(proxy: &Double, running: &mut Running<Named>, status: &str, body: &str) {
     let asked = proxy.callouts().len();
     for _ in 0..100 {
         tick(proxy, running);
         if proxy.callouts().len() > asked {
             running.answer_callout(u32::try_from(asked).unwrap(), &[(":status", status)], body.as_bytes());
-            return;
+            return tick(proxy, running);
         }
     }
     panic!("the source is not asked");
@@ -84,13 +84,13 @@ fn what_the_source_says_comes_into_force_on_every_worker() {
     let [(one, mut first), (other, mut second)] = two();
     assert_eq!((in_force(&mut first), in_force(&mut second)), ("plugin".to_owned(), "plugin".to_owned()));
     says(one, &mut first, "200", &document("live"));
-    assert_eq!(in_force(&mut first), "live", "at once where it came");
+    assert_eq!(in_force(&mut first), "live");
     tick(other, &mut second);
     assert_eq!(in_force(&mut second), "live");
     assert!(other.callouts().is_empty(), "one asks for all");
     let revision = "sluicegate_policy_revision.plugin=named.source=";
     tick(one, &mut first);
-    assert_eq!(one.metric(&format!("{revision}http.version=1.0")), Some(0), "HTTP has no revision");
+    assert_eq!(one.metric(&format!("{revision}http.version=1.0")), Some(1), "HTTP has no revision");
     assert_eq!(one.metric(&format!("{revision}plugin.version=1.0")), Some(0));
 }
 
@@ -127,17 +127,18 @@ fn a_filter_has_its_own_ticks_however_often_the_policy_may_change() {
 fn what_is_wrong_changes_nothing_and_is_told_once_for_all_workers() {
     let [(one, mut first), (other, mut second)] = two();
     says(one, &mut first, "200", &document("live"));
-    for wrong in ["", "{", r#"{"version": "1.0", "service": {"nmae": "a"}}"#] {
+    let wrong = ["", "null", "\u{feff} {}", "{", r#"{"version": "1.0", "service": {"nmae": "a"}}"#];
+    for wrong in wrong {
         says(one, &mut first, "200", wrong);
         tick(other, &mut second);
         assert_eq!((in_force(&mut first), in_force(&mut second)), ("live".to_owned(), "live".to_owned()), "{wrong}");
     }
     tick(one, &mut first);
     let labels = ".plugin=named.source=http";
-    assert_eq!(one.metric(&format!("sluicegate_policy_rejections_total{labels}")), Some(3));
+    assert_eq!(one.metric(&format!("sluicegate_policy_rejections_total{labels}")), Some(5));
     assert_eq!(other.metric(&format!("sluicegate_policy_rejections_total{labels}")), Some(0));
     let told = |proxy: &Double| proxy.log_lines().iter().filter(|line| line.contains("is rejected")).count();
-    assert_eq!((told(one), told(other)), (3, 0));
+    assert_eq!((told(one), told(other)), (5, 0));
     assert!(one.log_lines().iter().any(|line| line.contains("service.nmae: unknown field")), "{:?}", one.log_lines());
     // Who begins now finds a document that is wrong, and takes the one before.
     assert_eq!(in_force(&mut start(one)), "live");
@@ -154,6 +155,23 @@ fn where_the_source_has_none_the_plugins_own_holds_again() {
     tick(proxy, &mut running);
     assert_eq!(proxy.metric("sluicegate_policy_deletions_total.plugin=named.source=http"), Some(1));
     assert_eq!(proxy.metric("sluicegate_policy_revision.plugin=named.source=plugin.version=1.0"), Some(1));
+}
+
+#[test]
+fn a_document_that_was_gone_before_a_worker_saw_it_is_told_of_all_the_same() {
+    let [(one, mut first), (other, mut second)] = two();
+    says(one, &mut first, "200", &document("live"));
+    let asked = one.callouts().len();
+    while one.callouts().len() == asked {
+        tick(one, &mut first);
+    }
+    // The one that has not seen it is the first to see that it is gone.
+    first.answer_callout(u32::try_from(asked).unwrap(), &[(":status", "404")], b"");
+    tick(other, &mut second);
+    tick(one, &mut first);
+    assert_eq!((in_force(&mut first), in_force(&mut second)), ("plugin".to_owned(), "plugin".to_owned()));
+    let deletions = |proxy: &Double| proxy.metric("sluicegate_policy_deletions_total.plugin=named.source=http");
+    assert_eq!((deletions(one), deletions(other)), (Some(0), Some(1)));
 }
 
 #[test]
@@ -191,6 +209,81 @@ fn beside_another_release_each_worker_asks_for_itself() {
 fn settings() -> sluicegate_source::Settings {
     let document = Document::parse(PLUGIN.as_bytes(), &|_| None).unwrap();
     sluicegate_source::Settings::read(&document).unwrap()
+}
+
+#[test]
+fn of_what_is_wrong_the_beginning_is_told() {
+    let [(proxy, mut running), _] = two();
+    let fields = (0..9).map(|number| format!(r#""field {number}": 1"#)).collect::<Vec<_>>().join(", ");
+    says(proxy, &mut running, "200", &format!(r#"{{"version": "1.0", "service": {{{fields}}}}}"#));
+    let lines = proxy.log_lines();
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("is rejected")).collect();
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told[3].ends_with("and 6 more; sluicectl check tells them all"), "{told:?}");
+}
+
+#[test]
+fn who_reads_the_place_in_another_way_is_not_in_the_way_and_begins_with_what_was_in_force() {
+    let [(proxy, mut running), _] = two();
+    says(proxy, &mut running, "200", &document("live"));
+    let changed = PLUGIN.replace(r#""interval""#, r#""headers": [{"name": "x-token", "value": "new"}], "interval""#);
+    let mut after = proxy.start::<Named>(&changed).unwrap_or_else(|lines| panic!("{lines:?}"));
+    assert_eq!(in_force(&mut after), "live", "before it has read anything");
+    // The one before is still there, and is refused; and this one asks for itself.
+    says(proxy, &mut after, "200", &document("better"));
+    assert_eq!((in_force(&mut after), in_force(&mut running)), ("better".to_owned(), "live".to_owned()));
+    says(proxy, &mut after, "404", "");
+    let mut again = start(proxy);
+    assert_eq!(in_force(&mut again), "live", "as its own board has it");
+}
+
+#[test]
+fn what_nobody_kept_up_is_not_in_force_until_the_source_has_said_it_again() {
+    let [(proxy, mut running), _] = two();
+    says(proxy, &mut running, "200", &document("live"));
+    drop(running);
+    // A plugin that was reloaded a while later.
+    proxy.advance(Duration::from_secs(29));
+    let mut soon = start(proxy);
+    assert_eq!(in_force(&mut soon), "live");
+    drop(soon);
+    proxy.advance(Duration::from_secs(31));
+    let mut late = start(proxy);
+    assert_eq!(in_force(&mut late), "plugin");
+    says(proxy, &mut late, "500", "");
+    says(proxy, &mut late, "200", "wrong");
+    assert_eq!(in_force(&mut late), "plugin");
+    says(proxy, &mut late, "200", &document("live"));
+    assert_eq!(in_force(&mut late), "live");
+}
+
+#[test]
+fn what_was_said_again_is_in_force_though_it_is_what_was_left_behind() {
+    let [(proxy, mut running), _] = two();
+    says(proxy, &mut running, "200", &document("live"));
+    drop(running);
+    proxy.advance(Duration::from_secs(40));
+    let mut late = start(proxy);
+    assert_eq!(in_force(&mut late), "plugin");
+    says(proxy, &mut late, "200", &document("live"));
+    assert_eq!(in_force(&mut late), "live");
+}
+
+#[test]
+fn the_gauges_are_of_the_plugin_configuration_that_came_last() {
+    let [(proxy, mut running), _] = two();
+    says(proxy, &mut running, "200", &document("live"));
+    let revision = |source: &str| {
+        proxy.metric(&format!("sluicegate_policy_revision.plugin=named.source={source}.version=1.0")).unwrap_or(99)
+    };
+    assert_eq!((revision("http"), revision("plugin")), (1, 0));
+    let mut after = proxy.start::<Named>(&document("without a source")).unwrap_or_else(|lines| panic!("{lines:?}"));
+    tick(proxy, &mut after);
+    assert_eq!((revision("http"), revision("plugin")), (0, 1));
+    // One that drains says nothing any more.
+    says(proxy, &mut running, "200", &document("later"));
+    assert_eq!(in_force(&mut running), "later");
+    assert_eq!((revision("http"), revision("plugin")), (0, 1));
 }
 
 #[test]

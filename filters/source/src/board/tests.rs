@@ -108,14 +108,28 @@ fn what_is_of_another_version_or_of_nobody_is_left_alone() {
 }
 
 #[test]
+fn what_is_said_again_in_a_later_term_is_of_that_term() {
+    let posted = |sheet: &[u8], term| match post(sheet, term, &delivery(5, Some(b"a")), 1) {
+        Post::Write { sheet, number: 1 } => sheet,
+        other => panic!("{other:?}"),
+    };
+    let first = posted(&[], 3);
+    assert_eq!((term(&first), term(&posted(&first, 4)), term(&[])), (Some(3), Some(4), None));
+}
+
+#[test]
 fn what_is_kept_beside_the_board_is_the_latest() {
     let posting = |number, document: &[u8]| Posting { number, revision: 7, at: 9, document: Some(document.to_vec()) };
     let mut sheet = Vec::new();
     for (number, is_kept) in [(u32::MAX, true), (u32::MAX, false), (u32::MAX - 1, false), (3, true), (1, false)] {
-        let next = keep(&sheet, &posting(number, b"d"));
+        let next = keep(&sheet, 7, &posting(number, b"d"));
         assert_eq!(next.is_some(), is_kept, "{number}");
         sheet = next.unwrap_or(sheet);
     }
-    assert!(super::posting(&sheet).is_some_and(|kept| kept == posting(3, b"d")));
-    assert!(keep(&[99, 0], &posting(4, b"d")).is_none(), "what another release wrote is left alone");
+    assert!(kept(&sheet).is_some_and(|kept| kept == (7, posting(3, b"d"))));
+    assert!(keep(&[99, 0], 7, &posting(4, b"d")).is_none(), "what another release wrote is left alone");
+    // Of another board the later time counts, whatever its number.
+    let of_other = |at| keep(&sheet, 8, &Posting { at, ..posting(2, b"e") });
+    assert!(of_other(8).is_none());
+    assert!(of_other(9).is_some_and(|sheet| kept(&sheet) == Some((8, posting(2, b"e")))));
 }

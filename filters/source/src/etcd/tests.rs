@@ -80,6 +80,33 @@ fn that_there_is_no_such_key_is_news_once() {
 }
 
 #[test]
+fn a_key_that_is_gone_with_its_whole_store_was_not_deleted() {
+    let lost = || Event::StreamClosed { status: 14, message: "" };
+    // The watch has told that the store came to revision 20; after a wipe it is at 19, and then goes on.
+    let mut bench = watching(OPEN);
+    assert_eq!(bench.message(&Response::at(20).bytes()), []);
+    for revision in [19, 20, 99] {
+        bench.event(lost());
+        bench.wait(12_000);
+        let actions = bench.answer(&read(revision, None));
+        let [told @ .., _, _] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(told.len(), usize::from(revision == 19), "told once: {actions:?}");
+        assert!(told.is_empty() || trouble(&actions).contains("restored or wiped"), "{actions:?}");
+        assert_eq!(bench.message(&Response::at(u8::try_from(revision).unwrap().into()).created().bytes()), []);
+    }
+    // It is there again, and then it is deleted.
+    assert_eq!(bench.message(&Response::at(100).put(100, b"new").bytes()), [delivery(100, b"new")]);
+    assert_eq!(bench.message(&Response::at(101).deleted(101).bytes()), [removal(101)]);
+    // The same for who only knows of which revision the document in force is.
+    for (revision, is_deletion) in [(4, false), (5, true), (9, true)] {
+        let mut bench = Bench::after(OPEN, Some(5));
+        bench.tick(0);
+        let actions = bench.answer(&read(revision, None));
+        assert_eq!(actions.contains(&removal(revision.unsigned_abs())), is_deletion, "{actions:?}");
+    }
+}
+
+#[test]
 fn within_a_watch_only_what_is_newer_counts() {
     let events = |response: Response| response.bytes();
     let table = [
@@ -434,7 +461,7 @@ fn what_was_not_asked_for_changes_nothing() {
     let answer = read(99, Some((99, b"x")));
     let call_events = [Event::CallAnswered(&answer), Event::CallFailed { status: 14, message: "" }];
     let stream_events = [Event::StreamMessage(&created), Event::StreamClosed { status: 14, message: "" }];
-    let fetched = Event::Fetched { status: Some(200), etag: None, index: None, body: b"x" };
+    let fetched = Event::Fetched { status: Some(200), etag: None, index: None, is_encoded: false, body: b"x" };
     let mut bench = Bench::new(OPEN);
     for event in [call_events, stream_events, [fetched, Event::Refused]].concat() {
         assert_eq!(bench.event(event), []);

@@ -21,6 +21,8 @@ pub(crate) enum Trouble<'m> {
     Silent,
     /// The store of the watch is not as it was when it was read.
     NotAsRead,
+    /// The store began over, and the key is not there.
+    Gone,
 }
 
 /// gRPC's codes end here.
@@ -42,6 +44,7 @@ impl Trouble<'_> {
             Trouble::OtherCluster => 22,
             Trouble::Silent => 23,
             Trouble::NotAsRead => 24,
+            Trouble::Gone => 25,
         }
     }
 
@@ -77,6 +80,12 @@ impl Trouble<'_> {
             Trouble::NotAsRead => {
                 "the watch is not of the store as it was read: etcd has a new leader, a slow member, or began anew"
                     .to_owned()
+            }
+            Trouble::Gone => {
+                return format!(
+                    "etcd behind cluster {cluster}: the key is gone, and so are all revisions since it was written: etcd was \
+                     restored or wiped; the policy in force stays until the key is written again"
+                );
             }
         };
         format!(

@@ -35,10 +35,10 @@ fn blocked(index: u64) -> Vec<Action> {
 
 fn fetched(bench: &mut Bench, status: u16, etag: Option<&str>, index: Option<&str>, body: &[u8]) -> Vec<Action> {
     let (etag, index) = (etag.map(str::as_bytes), index.map(str::as_bytes));
-    bench.event(Event::Fetched { status: Some(status), etag, index, body })
+    bench.event(Event::Fetched { status: Some(status), etag, index, is_encoded: false, body })
 }
 
-const NO_ANSWER: Event<'_> = Event::Fetched { status: None, etag: None, index: None, body: b"" };
+const NO_ANSWER: Event<'_> = Event::Fetched { status: None, etag: None, index: None, is_encoded: false, body: b"" };
 
 /// How long until the next GET, in milliseconds.
 fn until_next(bench: &mut Bench) -> u64 {
@@ -110,6 +110,38 @@ fn each_get_bears_the_headers_of_the_policy() {
 }
 
 #[test]
+fn what_is_compressed_is_not_taken_for_the_document() {
+    let mut bench = Bench::new(POLLED);
+    bench.tick(0);
+    let gzip = Event::Fetched { status: Some(200), etag: None, index: None, is_encoded: true, body: b"\x1f\x8b" };
+    assert!(trouble(&bench.event(gzip)).contains("content-encoding"));
+    bench.wait(11_000);
+    assert_eq!(fetched(&mut bench, 200, None, None, b"one"), [delivery(0, b"one")]);
+}
+
+#[test]
+fn a_server_that_fails_is_soon_asked_no_more_often_than_told() {
+    let mut bench = Bench::new(POLLED);
+    bench.tick(0);
+    // The longest that each wait may be; the shortest of the first four is none.
+    for longest in [1_000, 2_000, 4_000, 8_000, 11_000, 11_000] {
+        fetched(&mut bench, 503, None, None, b"");
+        let waited = until_next(&mut bench);
+        assert!((longest - 100..=longest).contains(&waited), "{waited} of {longest}");
+    }
+    let mut poll = Poll::new(match read(POLLED) {
+        Ok((Some(Settings::Http(http)), _)) => http,
+        _ => panic!(),
+    });
+    (0..4).for_each(|_| _ = poll.fail(&Trouble::NoAnswer, Moment { now: 0, entropy: 0 }));
+    for entropy in 0..1_000 {
+        _ = poll.fail(&Trouble::NoAnswer, Moment { now: 0, entropy });
+        let Stage::Resting { until } = poll.stage else { panic!() };
+        assert!((9_000_000_000..=11_000_000_000).contains(&until), "{until}");
+    }
+}
+
+#[test]
 fn an_etag_that_cannot_stand_in_a_header_is_none() {
     let long = "x".repeat(LONGEST_ETAG + 1);
     for etag in ["", "a b", "a\r\nx: y", "ä", &long] {
@@ -134,7 +166,7 @@ fn after_a_failure_nothing_is_assumed_and_waits_grow_up_to_the_interval() {
         assert_eq!(bench.wait(60_000), poll(None), "without the ETag");
         waits.push((bench.now - before) / 1_000_000_000);
     }
-    assert_eq!(waits, [1, 2, 4, 8, 10, 10, 10, 10]);
+    assert_eq!(waits, [1, 2, 4, 8, 11, 11, 11, 11], "the interval and a tenth is the longest");
     let lines: Vec<_> = told.iter().map(|action| trouble(std::slice::from_ref(action))).collect();
     assert_eq!(lines.len(), 6, "once for each class: {lines:?}");
     assert_eq!(

@@ -159,21 +159,42 @@ fn that_consul_wraps_a_value_unless_told_otherwise_is_worth_a_warning() {
 }
 
 #[test]
-fn the_same_source_has_the_same_identity_however_it_is_read() {
-    let identity = |section: &str| accepted(section).identity();
-    let etcd = identity(r#"{"etcd": {"cluster": "c", "key": "/k"}}"#);
+fn the_same_place_is_the_same_however_it_is_read() {
+    let place = |section: &str| accepted(section).place();
+    let etcd = place(r#"{"etcd": {"cluster": "c", "key": "/k"}}"#);
     let guarded = r#"{"etcd": {"cluster": "c", "key": "/k", "user": "u", "password": "p"}}"#;
-    assert_eq!(identity(guarded), etcd);
+    assert_eq!(place(guarded), etcd);
     assert_eq!(etcd, 0x63e7_f4fb_b6a2_309f, "over releases");
-    let http = identity(r#"{"http": {"cluster": "c", "path": "/k"}}"#);
-    assert_eq!(identity(r#"{"http": {"cluster": "c", "path": "/k", "interval": "1s", "blocking": "1s"}}"#), http);
+    let http = place(r#"{"http": {"cluster": "c", "path": "/k"}}"#);
+    assert_eq!(place(r#"{"http": {"cluster": "c", "path": "/k", "interval": "1s", "blocking": "1s"}}"#), http);
     let others = [
         http,
-        identity(r#"{"etcd": {"cluster": "c", "key": "/l"}}"#),
-        identity(r#"{"etcd": {"cluster": "d", "key": "/k"}}"#),
-        identity(r#"{"etcd": {"cluster": "c/", "key": "k"}}"#),
+        place(r#"{"etcd": {"cluster": "c", "key": "/l"}}"#),
+        place(r#"{"etcd": {"cluster": "d", "key": "/k"}}"#),
+        place(r#"{"etcd": {"cluster": "c/", "key": "k"}}"#),
     ];
     assert!(!others.contains(&etcd), "{others:x?}");
+}
+
+#[test]
+fn another_way_to_read_a_place_is_another_session() {
+    let identity = |section: &str| accepted(section).identity();
+    let etcd = |user: &str| identity(&format!(r#"{{"etcd": {{"cluster": "c", "key": "k"{user}}}}}"#));
+    let http = |fields: &str| identity(&format!(r#"{{"http": {{"cluster": "c", "path": "/k"{fields}}}}}"#));
+    let sessions = [
+        etcd(""),
+        etcd(r#", "user": "u", "password": "pq""#),
+        etcd(r#", "user": "u", "password": "p""#),
+        etcd(r#", "user": "up", "password": "q""#),
+        http(""),
+        http(r#", "interval": "1s""#),
+        http(r#", "blocking": "10s""#),
+        http(r#", "headers": [{"name": "a", "value": "b"}]"#),
+        http(r#", "headers": [{"name": "a", "value": "c"}]"#),
+    ];
+    let different: std::collections::BTreeSet<_> = sessions.iter().collect();
+    assert_eq!(different.len(), sessions.len(), "{sessions:x?}");
+    assert_eq!(http(r#", "interval": "10s""#), http(""), "as is the default");
 }
 
 #[test]

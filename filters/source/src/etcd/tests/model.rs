@@ -95,6 +95,8 @@ pub(crate) struct World {
     now: u64,
     entropy: u64,
     pub(crate) last: Option<Delivery>,
+    /// etcd began anew after the last delivery of a document.
+    pub(crate) is_of_store_before: bool,
     /// The revision delivered last within this watch, or read before it.
     newest: u64,
     pub(crate) troubles: usize,
@@ -226,6 +228,7 @@ impl World {
             now: 1_800_000_000_000_000_000,
             entropy,
             last: None,
+            is_of_store_before: false,
             newest: 0,
             troubles: 0,
             calls: 0,
@@ -267,6 +270,7 @@ impl World {
                 let etcd = &mut self.etcd;
                 (etcd.revision, etcd.compacted, etcd.term, etcd.value) = (1, 0, 2, None);
                 etcd.history.clear();
+                self.is_of_store_before = self.last.as_ref().is_some_and(|last| last.document.is_some());
                 etcd.revision += i64::from(writes % 3);
                 self.cut();
             }
@@ -388,6 +392,7 @@ impl World {
                 Action::Deliver(delivery) => {
                     assert_ne!(Some(&delivery), self.last.as_ref(), "nothing is delivered twice");
                     self.last = Some(delivery);
+                    self.is_of_store_before = false;
                 }
                 Action::Trouble(_) => self.troubles += 1,
             }

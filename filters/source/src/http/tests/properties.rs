@@ -83,7 +83,13 @@ impl World {
                 if self.get.take().is_some() {
                     // That nothing has changed is no failure for who asked whether something has.
                     let status = Some(*status).filter(|status| *status != 304);
-                    self.event(Event::Fetched { status, etag: Some(b"\"x\""), index: Some(b"999"), body: b"broken" });
+                    self.event(Event::Fetched {
+                        status,
+                        etag: Some(b"\"x\""),
+                        index: Some(b"999"),
+                        is_encoded: false,
+                        body: b"broken",
+                    });
                 }
             }
             Step::Lose => self.get = None,
@@ -111,7 +117,7 @@ impl World {
             Some(document) => (200, document),
         };
         let (etag, index) = (etag.as_deref().map(str::as_bytes), index.as_deref().map(str::as_bytes));
-        self.event(Event::Fetched { status: Some(status), etag, index, body: &body });
+        self.event(Event::Fetched { status: Some(status), etag, index, is_encoded: false, body: &body });
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -192,7 +198,7 @@ proptest! {
         let (start, mut gets) = (bench.now, 0);
         for (status, etag, index, millis) in &answers {
             let status = status.map(|status| [200, 304, 404, status][usize::from(status % 4)]);
-            let event = Event::Fetched { status, etag: Some(etag), index: Some(index.as_bytes()), body: etag };
+            let event = Event::Fetched { status, etag: Some(etag), index: Some(index.as_bytes()), is_encoded: false, body: etag };
             prop_assert!(bench.event(event).len() <= 2);
             gets += bench.tick(*millis).len();
         }
