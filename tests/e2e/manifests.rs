@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Protocol, Reply, Request};
 use sluicegate_tests::envoy::{Bootstrap, Envoy, validate, version};
+use sluicegate_tests::etcd::Etcd;
 use sluicegate_tests::shipped;
 use sluicegate_tests::upstream::Upstream;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// What Envoy is started with.
+const CONFIGURATIONS: [&str; 4] = ["envoy/suite.yaml", "envoy/live.yaml", "envoy/envoy.yaml", "envoy/observe.yaml"];
 
 /// What a pointer (RFC 6901) finds in a shipped file.
 fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
@@ -78,7 +82,7 @@ fn every_yaml_file_parses() {
 #[test]
 fn envoy_takes_the_configurations_as_they_are() {
     let root = shipped::root().unwrap();
-    for config in ["envoy/envoy.yaml", "envoy/observe.yaml"] {
+    for config in CONFIGURATIONS {
         validate(Path::new(config), &root).unwrap();
     }
 }
@@ -95,23 +99,83 @@ fn envoy_rejects_a_configuration_that_is_wrong() {
 
 #[tokio::test]
 async fn the_filters_take_the_discovery_files_as_they_are() {
-    for config in ["envoy/envoy.yaml", "envoy/observe.yaml"] {
+    for config in ["envoy/suite.yaml", "envoy/envoy.yaml", "envoy/observe.yaml"] {
         let upstream = Upstream::start().await.unwrap();
-        let bootstrap = Bootstrap::read(config).unwrap().upstream(upstream.address());
-        // In what it discovers, Envoy ignores a misspelt field or value unless it is told not to.
-        let bootstrap = bootstrap.argument("--reject-unknown-dynamic-fields").policy(&json!({"version": "1.0"}));
-        let envoy = bootstrap.start().await.unwrap();
-
-        for (plugin, discovery) in plugins(&shipped::yaml(config).unwrap()) {
-            let module = shipped::plugin(plugin).unwrap();
-            let shipped = shipped::text(discovery).unwrap();
-            let local = shipped.replace(&format!("target/plugins/{plugin}.wasm"), module.to_str().unwrap());
-            assert_ne!(shipped, local, "{discovery} does not name the module that scripts/build makes");
-            envoy.swap_discovery(plugin, &local).unwrap();
-            envoy.wait_for_swaps(plugin, 2, 0, PATIENCE).await.unwrap();
-            assert_eq!(envoy.swapped(plugin).await.unwrap(), (2, 0), "{}", envoy.log().unwrap());
-        }
+        let envoy = discovering(config, |bootstrap| bootstrap.upstream(upstream.address())).await;
         assert_eq!(Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap().status, 200);
+    }
+}
+
+/// An Envoy of this configuration that has taken its discovery files, byte by byte but for the folder of the modules.
+async fn discovering(config: &str, change: impl FnOnce(Bootstrap) -> Bootstrap) -> Envoy {
+    // In what it discovers, Envoy ignores a misspelt field or value unless it is told not to.
+    let bootstrap = Bootstrap::read(config).unwrap().argument("--reject-unknown-dynamic-fields");
+    let envoy = change(bootstrap.policy(&json!({"version": "1.0"}))).start().await.unwrap();
+    for (plugin, discovery) in plugins(&shipped::yaml(config).unwrap()) {
+        let module = shipped::plugin(plugin).unwrap();
+        let shipped = shipped::text(discovery).unwrap();
+        let local = shipped.replace(&format!("target/plugins/{plugin}.wasm"), module.to_str().unwrap());
+        assert_ne!(shipped, local, "{discovery} does not name the module that scripts/build makes");
+        envoy.swap_discovery(plugin, &local).unwrap();
+        envoy.wait_for_swaps(plugin, 2, 0, PATIENCE).await.unwrap();
+        assert_eq!(envoy.swapped(plugin).await.unwrap(), (2, 0), "{}", envoy.log().unwrap());
+    }
+    envoy
+}
+
+#[tokio::test]
+async fn the_suite_takes_a_policy_from_etcd_as_the_live_configuration_says() {
+    let etcd = Etcd::start().await.unwrap();
+    let envoy = discovering("envoy/live.yaml", |bootstrap| bootstrap.endpoint("etcd", etcd.address()).unwrap()).await;
+    let policy = &shipped::yaml("envoy/ecds/live.yaml").unwrap()["resources"][0]["typed_config"]["config"];
+    follows(&envoy, &etcd, text(policy, "/configuration/value/policy_source/etcd/key")).await;
+}
+
+#[tokio::test]
+async fn the_suite_takes_a_policy_from_etcd_as_the_example_for_a_mesh_says() {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&uncommented("envoy/istio/suite.yaml")).unwrap();
+    let policy = at(&documents[0], "/spec/pluginConfig");
+    let cluster = text(policy, "/policy_source/etcd/cluster");
+    // Istio's name for a service's port: direction, port, subset, host.
+    let [direction, port, subset, host] = cluster.split('|').collect::<Vec<_>>()[..] else { panic!("{cluster}") };
+    assert_eq!((direction, port, subset), ("outbound", "2379", ""));
+    assert!(host.ends_with(".svc.cluster.local"), "{host}");
+
+    let etcd = Etcd::start().await.unwrap();
+    let bootstrap = Bootstrap::read("envoy/suite.yaml").unwrap().policy(policy);
+    let envoy = bootstrap.grpc_cluster(cluster, etcd.address()).start().await.unwrap();
+    follows(&envoy, &etcd, text(policy, "/policy_source/etcd/key")).await;
+}
+
+/// A shipped file with its example of a `policy_source` no longer commented out.
+fn uncommented(path: &str) -> String {
+    let shipped = shipped::text(path).unwrap();
+    let mut lines = Vec::new();
+    let mut in_example = false;
+    for line in shipped.lines() {
+        let comment = line.trim_start().starts_with('#');
+        in_example = comment && (in_example || line.trim_start() == "# policy_source:");
+        lines.push(if in_example { line.replacen("# ", "", 1) } else { line.to_owned() });
+    }
+    lines.join("\n")
+}
+
+/// Until what etcd holds under this key is what the suite goes by.
+async fn follows(envoy: &Envoy, etcd: &Etcd, key: &str) {
+    let mut policy = shipped::yaml("envoy/policy.yaml").unwrap();
+    policy["breaker"]["mode"] = json!("forced_open");
+    policy["breaker"]["response"] = json!({"status": 200, "body": "from etcd"});
+    let revision = etcd.put(key, policy.to_string()).await.unwrap();
+    let labels = [("plugin", "suite"), ("source", "etcd"), ("version", "1.0")];
+    envoy.wait_for_stat("sluicegate_policy_revision", &labels, revision as f64, PATIENCE).await.unwrap();
+    let began = Instant::now();
+    loop {
+        let reply = Request::get("/").send(envoy.address(), Protocol::Http1).await.unwrap();
+        if reply.text() == "from etcd" {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{}\n{}", reply.status, envoy.log().unwrap());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -131,8 +195,11 @@ fn the_example_policy_is_the_same_everywhere() {
                 false => document.pointer("/resources/0/typed_config/config/configuration/value"),
             };
             if let Some(carried) = carried {
+                let mut carried = carried.clone();
+                let source = carried.as_object_mut().unwrap().remove("policy_source");
+                assert_eq!(source.is_some(), path == "envoy/ecds/live.yaml", "{path}");
                 let expected = if observers.contains(&path.as_str()) { &observing } else { &policy };
-                assert_eq!(carried, expected, "{path}");
+                assert_eq!(carried, *expected, "{path}");
                 carriers.push(path.clone());
             }
         }
@@ -141,25 +208,73 @@ fn the_example_policy_is_the_same_everywhere() {
     let all = [
         "envoy/ecds/access-log.yaml",
         "envoy/ecds/breaker.yaml",
+        "envoy/ecds/live.yaml",
         "envoy/ecds/observe-access-log.yaml",
         "envoy/ecds/observe.yaml",
         "envoy/ecds/sampler.yaml",
+        "envoy/ecds/suite.yaml",
         "envoy/ecds/trace-context.yaml",
         "envoy/istio/access-log.yaml",
         "envoy/istio/breaker.yaml",
         "envoy/istio/sampler.yaml",
+        "envoy/istio/suite.yaml",
         "envoy/istio/trace-context.yaml",
     ];
     assert_eq!(carriers, all);
 }
 
+/// A discovery file but for the policy in it.
+fn without_policy(path: &str) -> Value {
+    let mut file = shipped::yaml(path).unwrap();
+    file["resources"][0]["typed_config"]["config"]["configuration"] = Value::Null;
+    file
+}
+
+/// A configuration but for its plugins.
+fn without_plugins(path: &str) -> Value {
+    let mut config = shipped::yaml(path).unwrap();
+    let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+    let filters = config.pointer_mut(manager).unwrap().as_array_mut().unwrap();
+    filters.retain(|filter| filter.get("config_discovery").is_none());
+    config
+}
+
+#[test]
+fn the_suite_stands_in_the_place_of_the_four_and_all_else_is_the_same() {
+    let suite = shipped::yaml("envoy/suite.yaml").unwrap();
+    assert_eq!(plugins(&suite), [("suite", "envoy/ecds/suite.yaml")]);
+    assert_eq!(without_plugins("envoy/suite.yaml"), without_plugins("envoy/envoy.yaml"));
+    let place = |config: &Value, plugin: &str| {
+        list(connection_manager(config), "/http_filters").iter().position(|filter| filter["name"] == plugin).unwrap()
+    };
+    assert_eq!(place(&suite, "suite"), place(&shipped::yaml("envoy/envoy.yaml").unwrap(), "trace_context"));
+}
+
+#[test]
+fn the_live_configuration_has_etcd_besides_and_all_else_is_the_same() {
+    let mut live = shipped::yaml("envoy/live.yaml").unwrap();
+    assert_eq!(plugins(&live), [("suite", "envoy/ecds/live.yaml")]);
+    assert_eq!(without_policy("envoy/ecds/live.yaml"), without_policy("envoy/ecds/suite.yaml"));
+    let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0\
+                /config_discovery/config_source/path_config_source/path";
+    *live.pointer_mut(path).unwrap() = json!("envoy/ecds/suite.yaml");
+    let clusters = live.pointer_mut("/static_resources/clusters").unwrap().as_array_mut().unwrap();
+    let etcd = clusters.remove(clusters.iter().position(|cluster| cluster["name"] == "etcd").unwrap());
+    assert_eq!(live, shipped::yaml("envoy/suite.yaml").unwrap());
+
+    // The commands in the comments go to this etcd and this key.
+    let discovery = shipped::yaml("envoy/ecds/live.yaml").unwrap();
+    let key = text(&discovery, "/resources/0/typed_config/config/configuration/value/policy_source/etcd/key");
+    let socket = at(&etcd, "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address");
+    let endpoint = format!("http://{}:{}", text(socket, "/address"), at(socket, "/port_value"));
+    for file in ["envoy/live.yaml", "envoy/ecds/live.yaml"] {
+        let comments = shipped::text(file).unwrap();
+        assert!(comments.contains(&format!("sluicectl push --etcd {endpoint} {key} envoy/policy.yaml\n")), "{file}");
+    }
+}
+
 #[test]
 fn both_configurations_have_the_same_plugins_but_for_the_policy() {
-    let without_policy = |path: &str| {
-        let mut file = shipped::yaml(path).unwrap();
-        file["resources"][0]["typed_config"]["config"]["configuration"] = Value::Null;
-        file
-    };
     let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
     let [envoy, observe] = [plugins(&envoy), plugins(&observe)];
     assert_eq!(
@@ -177,7 +292,7 @@ fn both_configurations_have_the_same_plugins_but_for_the_policy() {
 
 #[test]
 fn a_plugin_goes_by_one_name_everywhere() {
-    for config in ["envoy/envoy.yaml", "envoy/observe.yaml"] {
+    for config in CONFIGURATIONS {
         for (plugin, path) in plugins(&shipped::yaml(config).unwrap()) {
             let discovery = shipped::yaml(path).unwrap();
             let resource = at(&discovery, "/resources/0");
@@ -197,19 +312,21 @@ fn a_plugin_goes_by_one_name_everywhere() {
 
 #[test]
 fn the_access_logger_is_the_same_everywhere() {
-    let patch = &resource("envoy/istio/access-log.yaml", "EnvoyFilter")["spec"]["configPatches"][0]["patch"];
-    let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
-    let loggers = list(connection_manager(&envoy), "/access_log");
-    assert_eq!(loggers.len(), 1);
-    assert_eq!(list(connection_manager(&observe), "/access_log"), loggers);
-    assert_eq!(list(patch, "/value/typed_config/access_log"), loggers);
+    let istio = resource("envoy/istio/access-log.yaml", "EnvoyFilter");
+    assert_eq!(resource("envoy/istio/suite.yaml", "EnvoyFilter"), istio);
+    let patch = &istio["spec"]["configPatches"][0]["patch"];
+    for config in CONFIGURATIONS.map(|path| shipped::yaml(path).unwrap()) {
+        let loggers = list(connection_manager(&config), "/access_log");
+        assert_eq!(loggers.len(), 1);
+        assert_eq!(list(patch, "/value/typed_config/access_log"), loggers);
+    }
 }
 
 #[test]
 fn the_request_id_is_left_to_the_filter_everywhere() {
     let patch = &shipped::yaml("envoy/istio/request-id.yaml").unwrap()["spec"]["configPatches"][0]["patch"];
-    let [envoy, observe] = ["envoy/envoy.yaml", "envoy/observe.yaml"].map(|path| shipped::yaml(path).unwrap());
-    for manager in [connection_manager(&envoy), connection_manager(&observe), at(patch, "/value/typed_config")] {
+    let configs = CONFIGURATIONS.map(|path| shipped::yaml(path).unwrap());
+    for manager in configs.iter().map(connection_manager).chain([at(patch, "/value/typed_config")]) {
         assert_eq!(at(manager, "/generate_request_id"), false);
         assert_eq!(at(manager, "/preserve_external_request_id"), true);
     }
@@ -217,11 +334,10 @@ fn the_request_id_is_left_to_the_filter_everywhere() {
 
 #[test]
 fn the_stats_tags_are_the_same_everywhere() {
-    let envoy = shipped::yaml("envoy/envoy.yaml").unwrap();
-    let observe = shipped::yaml("envoy/observe.yaml").unwrap();
-    let tags = at(&envoy, "/stats_config/stats_tags");
-    assert_eq!(at(&observe, "/stats_config/stats_tags"), tags);
-    assert_eq!(at(&istio_bootstrap(), "/stats_config/stats_tags"), tags);
+    let istio = istio_bootstrap();
+    for config in CONFIGURATIONS.map(|path| shipped::yaml(path).unwrap()) {
+        assert_eq!(at(&config, "/stats_config/stats_tags"), at(&istio, "/stats_config/stats_tags"));
+    }
 }
 
 #[test]
@@ -254,7 +370,7 @@ async fn every_label_of_a_metric_shows_as_a_label() {
 #[test]
 fn compose_runs_the_configuration_as_it_is() {
     let compose = shipped::yaml("envoy/docker-compose.yaml").unwrap();
-    let config = shipped::yaml("envoy/envoy.yaml").unwrap();
+    let config = shipped::yaml("envoy/suite.yaml").unwrap();
     let root = shipped::root().unwrap();
     let workdir = text(&compose, "/services/envoy/working_dir");
 
@@ -271,8 +387,8 @@ fn compose_runs_the_configuration_as_it_is() {
         mounted.push(target.strip_prefix(workdir).unwrap().trim_start_matches('/').to_owned());
     }
     let command = list(&compose, "/services/envoy/command");
-    assert!(command.contains(&json!("envoy/envoy.yaml")));
-    let mut read = vec!["envoy/envoy.yaml".to_owned()];
+    assert!(command.contains(&json!("envoy/suite.yaml")));
+    let mut read = vec!["envoy/suite.yaml".to_owned()];
     for (_, discovery) in plugins(&config) {
         let resources = shipped::yaml(discovery).unwrap();
         let module = text(&resources, "/resources/0/typed_config/config/vm_config/code/local/filename");
@@ -306,7 +422,7 @@ fn compose_runs_the_configuration_as_it_is() {
 #[tokio::test]
 async fn the_health_check_of_compose_sees_a_ready_envoy() {
     let compose = shipped::yaml("envoy/docker-compose.yaml").unwrap();
-    let envoy = Bootstrap::shipped().unwrap().start().await.unwrap();
+    let envoy = Bootstrap::read("envoy/suite.yaml").unwrap().start().await.unwrap();
     let probe = list(&compose, "/services/envoy/healthcheck/test").iter().skip(1).map(|word| word.as_str().unwrap());
     let admin = envoy.admin_address().port().to_string();
     let words: Vec<_> = probe.map(|word| word.replace("9901", &admin)).collect();
@@ -360,10 +476,12 @@ fn the_istio_resources_have_what_the_api_requires() {
     let sampler = resource("envoy/istio/sampler.yaml", "WasmPlugin");
     let breaker = resource("envoy/istio/breaker.yaml", "WasmPlugin");
     let access_log = resource("envoy/istio/access-log.yaml", "WasmPlugin");
-    let config = shipped::yaml("envoy/envoy.yaml").unwrap();
-    for (plugin, (name, discovery)) in
-        [&trace_context, &sampler, &breaker, &access_log].into_iter().zip(plugins(&config))
-    {
+    let suite = resource("envoy/istio/suite.yaml", "WasmPlugin");
+    let [config, alone] = ["envoy/envoy.yaml", "envoy/suite.yaml"].map(|path| shipped::yaml(path).unwrap());
+    let resources = [&trace_context, &sampler, &breaker, &access_log, &suite];
+    let discovered: Vec<_> = plugins(&config).into_iter().chain(plugins(&alone)).collect();
+    assert_eq!(resources.len(), discovered.len());
+    for (plugin, (name, discovery)) in resources.into_iter().zip(discovered) {
         assert_eq!(plugin["apiVersion"], "extensions.istio.io/v1alpha1");
         assert_eq!(text(plugin, "/spec/url"), format!("oci://REGISTRY/sluicegate/{name}:VERSION"));
         // Istio calls Envoy's root_id so.
@@ -389,11 +507,11 @@ fn the_istio_resources_have_what_the_api_requires() {
     }
 
     // All of them are for the same workload.
-    for plugin in [&sampler, &breaker, &access_log] {
+    for plugin in [&sampler, &breaker, &access_log, &suite] {
         assert_eq!(at(plugin, "/spec/selector"), at(&trace_context, "/spec/selector"));
     }
     let stats = shipped::yaml("envoy/istio/stats.yaml").unwrap();
-    for resource in [&trace_context, &sampler, &breaker, &access_log, &request_id, &access_logger, &stats] {
+    for resource in [&suite, &trace_context, &sampler, &breaker, &access_log, &request_id, &access_logger, &stats] {
         assert!(text(resource, "/metadata/name").starts_with("sluicegate-"));
         assert_eq!(resource["metadata"]["namespace"], trace_context["metadata"]["namespace"]);
     }
@@ -411,6 +529,15 @@ fn istio_runs_the_plugins_in_the_order_of_the_filter_chain() {
     let places =
         ["trace-context", "sampler", "breaker", "access-log"].map(|name| place(&format!("envoy/istio/{name}.yaml")));
     assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+}
+
+#[test]
+fn the_suite_has_the_place_of_the_first_plugin_in_a_mesh() {
+    let [suite, first] =
+        ["suite", "trace-context"].map(|name| resource(&format!("envoy/istio/{name}.yaml"), "WasmPlugin"));
+    for field in ["/spec/phase", "/spec/priority", "/spec/failStrategy"] {
+        assert_eq!(at(&suite, field), at(&first, field));
+    }
 }
 
 /// What Istio hands to Envoy as `--config-yaml`, in addition to its own bootstrap.

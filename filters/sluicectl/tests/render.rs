@@ -14,7 +14,7 @@ fn render(args: &[&str]) -> Value {
     serde_saphyr::from_str(&run.out).unwrap_or_else(|error| panic!("{error}\n{}", run.out))
 }
 
-const PLUGINS: [&str; 4] = ["trace_context", "sampler", "breaker", "access_log"];
+const PLUGINS: [&str; 5] = ["suite", "trace_context", "sampler", "breaker", "access_log"];
 
 #[test]
 fn for_envoy_it_is_as_shipped() {

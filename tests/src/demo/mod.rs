@@ -5,6 +5,7 @@
 mod access_log;
 mod breaker;
 mod counters;
+mod live;
 mod page;
 mod policy;
 mod sampling;
@@ -24,8 +25,15 @@ use stage::Stage;
 pub(crate) use stay::stay;
 
 /// Everything there is to show, in order.
-const PARTS: [&[Part]; 6] =
-    [&trace_context::PARTS, &access_log::PARTS, &sampling::PARTS, &breaker::PARTS, &policy::PARTS, &counters::PARTS];
+const PARTS: [&[Part]; 7] = [
+    &trace_context::PARTS,
+    &access_log::PARTS,
+    &sampling::PARTS,
+    &breaker::PARTS,
+    &policy::PARTS,
+    &live::PARTS,
+    &counters::PARTS,
+];
 
 /// One behaviour.
 struct Part {
@@ -53,6 +61,6 @@ pub(crate) async fn show() -> Result<Option<Stage>> {
         (part.show)(&stage, &mut page).await.with_context(|| format!("part {number}, {}", part.title))?;
         stage.restore_policy().await?;
     }
-    let requests = stage.upstream.requests();
+    let requests = stage.upstream.requests().saturating_add(stage.live.upstream.requests());
     Ok(page.closing(parts.len(), requests, started.elapsed()).then_some(stage))
 }

@@ -97,6 +97,13 @@ impl Page {
         rows(label, &facts, width);
     }
 
+    /// A command, as it was given, and what is of note about it.
+    pub(crate) fn command(&mut self, command: impl Display, note: Option<&str>) {
+        let note = note.map(|note| format!("    # {note}")).unwrap_or_default();
+        say!();
+        say!("   {} {command}{}", styled("$", Style::new().dimmed()), styled(note, Style::new().dimmed()));
+    }
+
     /// A line as it came from elsewhere.
     pub(crate) fn quote(&mut self, line: &str) {
         say!("   {} {line}", styled("│", Style::new().dimmed()));

@@ -26,7 +26,7 @@ pub(super) const PARTS: [Part; 2] = [
 ];
 
 /// Far more than a change takes; a policy that needs longer is stuck.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
 async fn changes(stage: &Stage, page: &mut Page) -> Result<()> {
     let fields = json!({"trace": {"mode": "participate", "inject": ["w3c", "b3", "xray", "google"]}});
@@ -73,14 +73,18 @@ async fn changes(stage: &Stage, page: &mut Page) -> Result<()> {
 }
 
 /// What one connection sent until it saw the new policy.
-struct Sender {
-    changed: Instant,
-    requests: u64,
-    failed: u64,
+pub(super) struct Sender {
+    pub(super) changed: Instant,
+    pub(super) requests: u64,
+    pub(super) failed: u64,
 }
 
 /// Sends over and over until an answer shows what is waited for.
-async fn send_until(mut connection: Connection, request: Request, shows: fn(&Reply) -> Result<bool>) -> Result<Sender> {
+pub(super) async fn send_until(
+    mut connection: Connection,
+    request: Request,
+    shows: impl Fn(&Reply) -> Result<bool>,
+) -> Result<Sender> {
     let started = Instant::now();
     let (mut requests, mut failed): (u64, u64) = (0, 0);
     while started.elapsed() < PATIENCE {

@@ -11,6 +11,8 @@ use sluicegate_tests::seen::Seen;
 use sluicegate_tests::shipped;
 use sluicegate_tests::upstream::Upstream;
 
+use super::live::Live;
+
 /// Long enough for anything that happens at all, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
@@ -21,12 +23,13 @@ pub(crate) const CONNECTIONS: u32 = 8;
 /// A header: name and value.
 pub(crate) type Header<'a> = (&'a str, &'a str);
 
-/// The demo's Envoy and what is behind it. Dropping it stops both.
+/// The demo's Envoy and what is behind it, and another one whose policy is in etcd. Dropping it stops all of them.
 pub(crate) struct Stage {
     pub(crate) envoy: Envoy,
     pub(crate) upstream: Upstream,
     /// The policy that Envoy was started with.
     pub(crate) shipped: Value,
+    pub(super) live: Live,
     /// The last policy that Envoy was handed, and what became of it.
     last: RefCell<(Value, Verdict)>,
 }
@@ -45,12 +48,12 @@ impl Stage {
         // Balanced, so that connections reach every worker.
         let bootstrap = Bootstrap::shipped()?.upstream(upstream.address()).balanced();
         let shipped = shipped::yaml("envoy/policy.yaml")?;
-        let envoy = bootstrap.start().await?;
+        let (envoy, live) = tokio::try_join!(bootstrap.start(), Live::set())?;
         for plugin in envoy.plugins() {
             envoy.wait_for_swaps(plugin, 1, 0, PATIENCE).await?;
         }
         let last = RefCell::new((shipped.clone(), Verdict::InForce));
-        Ok(Stage { envoy, upstream, shipped, last })
+        Ok(Stage { envoy, upstream, shipped, live, last })
     }
 
     /// Sends a GET.

@@ -33,19 +33,32 @@ pub(crate) async fn stay(stage: &Stage) -> Result<()> {
         "# The policy of the demo's Envoy. Save, and it is in force, or the demo says what is wrong with it.\n";
     std::fs::write(&file, format!("{opening}{body}")).context("cannot write the policy")?;
 
-    let url = stage.envoy.url();
     say!();
     say!("{}", styled("Your turn.", Style::new().bold()));
-    for (what, how) in [
-        ("send", format!("curl -s {url}/hello -H 'traceparent: {}'", traceparent(TRACE, SPAN))),
+    offer(&[
+        ("send", format!("curl -s {}/hello -H 'traceparent: {}'", stage.envoy.url(), traceparent(TRACE, SPAN))),
         ("edit", format!("{}    the policy: save, and it is in force", file.display())),
         ("count", format!("curl -s http://{}/stats/prometheus | grep sluicegate", stage.envoy.admin_address())),
         ("admin", format!("http://{}", stage.envoy.admin_address())),
-    ] {
-        say!("   {} {how}", styled(format_args!("{what:<6}"), Style::new().cyan()));
-    }
+    ]);
+    let live = &stage.live;
+    let at = format!("--etcd {} {}", live.endpoint, live.key);
+    say!("The Envoy whose policy is in etcd:");
+    offer(&[
+        ("send", format!("curl -s {}/hello", live.envoy.url())),
+        ("push", format!("scripts/sluicectl push {at} {}    or any other file", file.display())),
+        ("back", format!("scripts/sluicectl rollback {at}")),
+        ("count", format!("curl -s http://{}/stats/prometheus | grep sluicegate_policy", live.envoy.admin_address())),
+    ]);
     say!("Ctrl-C stops everything.");
     follow(stage, &file).await
+}
+
+/// What the reader may do, and how.
+fn offer(offers: &[(&str, String)]) {
+    for (what, how) in offers {
+        say!("   {} {how}", styled(format_args!("{what:<6}"), Style::new().cyan()));
+    }
 }
 
 async fn follow(stage: &Stage, file: &Path) -> Result<()> {

@@ -14,6 +14,8 @@ use crate::shipped;
 const CLUSTERS: &str = "/static_resources/clusters";
 const LISTENERS: &str = "/static_resources/listeners";
 const CONNECTION_MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+/// Of a cluster's first endpoint.
+const SOCKET: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
 const UPSTREAM: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
 
@@ -159,6 +161,19 @@ impl Bootstrap {
             json!({"max_headers_count": count, "max_response_headers_kb": kib}),
         );
         Ok(bootstrap)
+    }
+
+    /// Another endpoint for a cluster of the configuration than the one that it names.
+    ///
+    /// # Errors
+    /// When the configuration has no such cluster, or it names no endpoint.
+    pub fn endpoint(mut self, cluster: &str, address: SocketAddr) -> Result<Self> {
+        let clusters = self.config.pointer_mut(CLUSTERS).and_then(Value::as_array_mut);
+        let found = clusters.into_iter().flatten().find(|found| found.get("name") == Some(&json!(cluster)));
+        let socket = found.and_then(|found| found.pointer_mut(SOCKET));
+        *socket.with_context(|| format!("no cluster {cluster} with an endpoint in the configuration"))? =
+            json!({"address": address.ip().to_string(), "port_value": address.port()});
+        Ok(self)
     }
 
     /// Adds a cluster with one endpoint, spoken to over HTTP/1.1.
