@@ -23,6 +23,7 @@ pub(crate) struct Live {
     plugin: &'static str,
     host: &'static dyn Host,
     settings: Rc<Settings>,
+    place: String,
     keys: Keys,
     entropy: Entropy,
     /// This root context, among all that share the source.
@@ -100,9 +101,28 @@ impl Live {
         }
         let entropy = Entropy::from_host(host)?;
         let me = u64::from_le_bytes(entropy.bytes());
-        let settings = Rc::new(settings);
+        let (place, settings) = (settings.to_string(), Rc::new(settings));
         let stale = Stale::find(&keys, host)?;
-        Ok(Live { plugin, host, settings, keys, entropy, me, look: 0, held: None, seen: 0, taken: 0, own: None, stale })
+        Ok(Live {
+            plugin,
+            host,
+            settings,
+            place,
+            keys,
+            entropy,
+            me,
+            look: 0,
+            held: None,
+            seen: 0,
+            taken: 0,
+            own: None,
+            stale,
+        })
+    }
+
+    /// For the proxy's log.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// `etcd` or `http`.
@@ -254,10 +274,13 @@ impl Live {
     /// Does as the session says; whether it said anything.
     fn heed(&mut self, said: Option<Said>, now: u64, report: &Report) -> bool {
         let is_ours = said.is_some();
-        let Said { delivery, troubles } = said.unwrap_or_default();
+        let Said { delivery, troubles, is_answer } = said.unwrap_or_default();
+        if is_answer {
+            report.answered(now);
+        }
         for trouble in troubles {
             report.troubled();
-            self.host.log(Level::Warn, &format!("{}: policy source: {trouble}", self.plugin));
+            self.host.log(Level::Warn, &format!("{}: policy source {}: {trouble}", self.plugin, self.place));
         }
         let Some(held) = &mut self.held else { return is_ours };
         if delivery.is_some() {

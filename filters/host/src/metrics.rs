@@ -20,6 +20,8 @@ pub struct Gauge(Rc<Latest>);
 
 struct Latest {
     id: MetricId,
+    /// The proxy gives each definition of a metric an id of its own.
+    name: String,
     unsaid: Cell<Option<u64>>,
     /// What this VM told last; a gauge begins at 0.
     told: Cell<u64>,
@@ -68,14 +70,20 @@ impl Metrics {
     }
 
     pub(crate) fn gauge(&self, host: &dyn Host, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, HostError> {
-        let id = host.define_metric(MetricKind::Gauge, &full_name(name, labels))?;
-        let gauge = Gauge(Rc::new(Latest { id, unsaid: Cell::new(None), told: Cell::new(0) }));
+        let name = full_name(name, labels);
+        let id = host.define_metric(MetricKind::Gauge, &name)?;
+        let gauge = Gauge(Rc::new(Latest { id, name, unsaid: Cell::new(None), told: Cell::new(0) }));
         self.gauges.borrow_mut().push(gauge.clone());
         Ok(gauge)
     }
 
     /// Hands over what was counted since the last time. What the proxy refuses is kept for the next.
     pub(crate) fn flush(&self, host: &dyn Host) {
+        self.flush_beside(&Metrics::default(), host);
+    }
+
+    /// The same beside metrics that came after these: gauges that both have are theirs.
+    pub(crate) fn flush_beside(&self, newer: &Metrics, host: &dyn Host) {
         for Counter(pending) in self.counters.borrow().iter() {
             let count = pending.since_flush.get();
             if count > 0 && host.increment_metric(pending.id, i64::from(count)).is_ok() {
@@ -84,11 +92,18 @@ impl Metrics {
         }
         for Gauge(latest) in self.gauges.borrow().iter() {
             if let Some(value) = latest.unsaid.get()
+                && !newer.has_gauge(&latest.name)
                 && host.record_metric(latest.id, value).is_ok()
             {
                 latest.unsaid.set(None);
             }
         }
+    }
+}
+
+impl Metrics {
+    fn has_gauge(&self, name: &str) -> bool {
+        self.gauges.borrow().iter().any(|Gauge(latest)| latest.name == name)
     }
 }
 
@@ -129,5 +144,23 @@ mod tests {
         gauge.learn(0);
         metrics.flush(proxy);
         assert_eq!(proxy.metric("sluicegate_state"), Some(0));
+    }
+
+    #[test]
+    fn a_gauge_is_of_the_metrics_that_came_last_and_a_counter_of_all() {
+        let proxy = Double::new();
+        let (old, new) = (Metrics::default(), Metrics::default());
+        let [of_old, of_new] = [&old, &new].map(|metrics| metrics.gauge(proxy, "state", &[]).unwrap());
+        let own = old.gauge(proxy, "state", &[("of", "old")]).unwrap();
+        let counter = old.counter(proxy, "shed_total", &[]).unwrap();
+        of_new.set(1);
+        new.flush(proxy);
+        of_old.set(2);
+        own.set(3);
+        counter.increment();
+        old.flush_beside(&new, proxy);
+        assert_eq!(proxy.metric("sluicegate_state"), Some(1));
+        assert_eq!(proxy.metric("sluicegate_state.of=old"), Some(3));
+        assert_eq!(proxy.metric("sluicegate_shed_total"), Some(1));
     }
 }

@@ -18,6 +18,8 @@ pub struct Root<F: Filter> {
     source: Option<Source>,
     report: Report,
     ticks: u64,
+    /// So many versions may be taken over between two ticks.
+    at_once: u8,
 }
 
 struct InForce<F> {
@@ -26,9 +28,25 @@ struct InForce<F> {
 }
 
 impl<F: Filter> InForce<F> {
+    fn tick(&self, host: &dyn Host) {
+        self.filter.on_tick(&self.vm);
+        self.vm.metrics.flush(host);
+    }
+
     fn end(&self, host: &dyn Host) {
         self.filter.on_end(&self.vm);
         self.vm.metrics.flush(host);
+    }
+
+    /// The same of one that another has replaced.
+    fn tick_beside(&self, newer: &InForce<F>, host: &dyn Host) {
+        self.filter.on_tick(&self.vm);
+        self.vm.metrics.flush_beside(&newer.vm.metrics, host);
+    }
+
+    fn end_beside(&self, newer: &InForce<F>, host: &dyn Host) {
+        self.filter.on_end(&self.vm);
+        self.vm.metrics.flush_beside(&newer.vm.metrics, host);
     }
 }
 
@@ -55,7 +73,7 @@ impl<F: Filter> Root<F> {
     /// A root context that has no policy yet.
     pub fn new(host: &'static dyn Host) -> Root<F> {
         let report = Report::new(F::NAME, host);
-        Root { host, in_force: None, retired: Vec::new(), source: None, report, ticks: 0 }
+        Root { host, in_force: None, retired: Vec::new(), source: None, report, ticks: 0, at_once: AT_ONCE }
     }
 
     /// Reads the policy. `false` rejects it as a whole; the proxy then keeps the root context of the policy before.
@@ -119,6 +137,16 @@ impl<F: Filter> Root<F> {
         true
     }
 
+    /// Takes over what came just now: what comes after it may be wrong, and this right. But a flood is not to keep the
+    /// worker busy: of that, what is there on the tick.
+    fn renew_at_once(&mut self) {
+        if let Some(left) = self.at_once.checked_sub(1)
+            && self.renew()
+        {
+            self.at_once = left;
+        }
+    }
+
     /// Takes over what others of this plugin have, if this root context does not.
     fn resume(&mut self) {
         if let Some(kept) = self.source.as_ref().and_then(|source| source.live.kept()) {
@@ -130,16 +158,16 @@ impl<F: Filter> Root<F> {
     fn take(&mut self, news: &News, tells: bool) -> bool {
         let Some(Source { live, plugin_configuration, is_in_force }) = &mut self.source else { return false };
         let name = live.source();
+        let place = live.place();
         let from = match &news.document {
-            Some(_) if news.revision == 0 => format!("the policy of {name}"),
-            Some(_) => format!("the policy of {name}, revision {}", news.revision),
-            None => format!("there is none at {name}; the policy of the plugin configuration"),
+            Some(_) if news.revision == 0 => format!("the policy of {place}"),
+            Some(_) => format!("the policy of {place}, revision {}", news.revision),
+            None => format!("there is none at {place}; the policy of the plugin configuration"),
         };
         if news.document.is_none() && !*is_in_force {
             // Of a document that came and went between two of its ticks this root context knows from others.
             let was_there = tells && live.kept().is_some_and(|kept| kept.document.is_some());
             live.has_taken(news);
-            self.report.succeeded(news.at);
             if tells {
                 self.tell_of_own(&from, was_there);
             }
@@ -181,7 +209,6 @@ impl<F: Filter> Root<F> {
         }
         let (name, revision) = if is_of_source { (name, news.revision) } else { (PLUGIN, OF_PLUGIN) };
         self.report.in_force(name, version, revision);
-        self.report.succeeded(news.at);
         let Some(from) = says else { return };
         if is_of_source {
             self.report.updated();
@@ -233,21 +260,22 @@ impl<F: Filter> Root<F> {
 
     /// Time has passed.
     pub fn tick(&mut self) {
-        if self.is_due() {
-            for InForce { filter, vm } in self.in_force.iter().chain(&self.retired) {
-                filter.on_tick(vm);
-                vm.metrics.flush(self.host);
-            }
+        if self.is_due()
+            && let Some(in_force) = &self.in_force
+        {
             let host = self.host;
+            in_force.tick(host);
             self.retired.retain(|retired| {
+                retired.tick_beside(in_force, host);
                 let is_wanted = Rc::strong_count(&retired.filter) > 1;
                 if !is_wanted {
-                    retired.end(host);
+                    retired.end_beside(in_force, host);
                 }
                 is_wanted
             });
         }
         self.ticks = self.ticks.wrapping_add(1);
+        self.at_once = self.at_once.saturating_add(1).min(AT_ONCE);
         if let Some(source) = &mut self.source {
             source.live.tick(&self.report);
         }
@@ -261,7 +289,7 @@ impl<F: Filter> Root<F> {
         if let Some(source) = &mut self.source
             && source.live.fetched(token, &response, &self.report)
         {
-            return;
+            return self.renew_at_once();
         }
         for InForce { filter, vm } in self.in_force.iter().chain(&self.retired) {
             filter.on_callout_response(token, &response, vm);
@@ -271,8 +299,8 @@ impl<F: Filter> Root<F> {
     /// A message came from a gRPC service.
     pub fn grpc_message(&mut self, token: GrpcToken) {
         if let Some(source) = &mut self.source {
-            // What it says comes into force on the next tick: of a flood of versions, one for each tick.
             source.live.grpc_message(token, &self.report);
+            self.renew_at_once();
         }
     }
 
@@ -292,6 +320,9 @@ impl<F: Filter> Root<F> {
 const TOO_LONG: &str = "the document: found more than 65536 bytes, accepted: at most 65536 bytes";
 const EMPTY: &str = "the document: found nothing, accepted: a policy such as {\"version\": \"1.0\"}";
 
+/// As many versions are taken over at once; then one for each tick.
+const AT_ONCE: u8 = 4;
+
 /// The problems of one version that are told, at most.
 const MOST_TOLD: usize = 3;
 
@@ -302,10 +333,9 @@ const OF_PLUGIN: u64 = 1;
 /// exchange too.
 impl<F: Filter> Drop for Root<F> {
     fn drop(&mut self) {
-        for last in self.in_force.iter().chain(&self.retired) {
-            last.end(self.host);
-        }
-        if self.in_force.is_some() {
+        if let Some(in_force) = &self.in_force {
+            self.retired.iter().for_each(|retired| retired.end_beside(in_force, self.host));
+            in_force.end(self.host);
             self.report.flush();
             // The timer of a context outlives the context, and would burn CPU in an idle proxy after many reloads.
             let _ = self.host.set_tick_period(Duration::ZERO);

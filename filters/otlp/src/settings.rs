@@ -2,7 +2,7 @@
 
 use crate::Signal;
 use crate::retry::Retry;
-use sluicegate_policy::{Secret, Section, authority_of, is_authority, is_request_path};
+use sluicegate_policy::{Secret, Section, authority_of, is_authority};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -62,8 +62,7 @@ impl Settings {
         let otlp = section.subsection("otlp");
         let given = if otlp.is_given() { otlp.required() } else { otlp.clone() };
         let cluster = given.string_where("cluster", |text| is_visible(text, 255), A_CLUSTER);
-        let path =
-            otlp.string_where("path", |text| is_request_path(text, LONGEST_PATH), A_PATH).unwrap_or(signal.path());
+        let path = otlp.request_path("path", LONGEST_PATH, A_PATH).unwrap_or(signal.path());
         let authority = otlp.string_where("authority", is_authority, AN_AUTHORITY);
         let headers = otlp.callout_headers("headers");
         let tuning = Tuning::read(&otlp);

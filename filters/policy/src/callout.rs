@@ -41,7 +41,7 @@ pub fn is_authority(text: &str) -> bool {
 }
 
 /// Whether this can be the path of a request with its query, of at most `limit` bytes.
-pub fn is_request_path(text: &str, limit: usize) -> bool {
+pub(crate) fn is_request_path(text: &str, limit: usize) -> bool {
     text.starts_with('/')
         && !text.contains('#')
         && text.len() <= limit
@@ -84,6 +84,21 @@ mod tests {
 
     fn headers(list: &str) -> String {
         format!(r#""headers": [{list}]"#)
+    }
+
+    #[test]
+    fn of_a_path_that_is_wrong_no_query_is_shown() {
+        let read = |section: &Section<'_>| section.request_path("p", 9, "a path").map(str::to_owned);
+        assert_eq!(accepted(r#""p": "/a?b=c""#, read).as_deref(), Some("/a?b=c"));
+        for (path, error) in [
+            (r#""a?s3cr3t""#, r#"trace.p: found "a" with a query, accepted: a path"#),
+            (r#""/a\nb?s3cr3t""#, r#"trace.p: found "/a\nb" with a query, accepted: a path"#),
+            (r#""/a?b=s3cr3t""#, r#"trace.p: found "/a" with a query, accepted: a path"#),
+            (r#""a#b""#, r#"trace.p: found "a#b", accepted: a path"#),
+            ("7", "trace.p: found 7, accepted: a path (in quotes)"),
+        ] {
+            assert_eq!(rejected(&format!(r#""p": {path}"#), read), error);
+        }
     }
 
     #[test]

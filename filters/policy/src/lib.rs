@@ -69,7 +69,7 @@ mod value;
 mod version;
 mod wire;
 
-pub use callout::{authority_of, is_authority, is_request_path};
+pub use callout::{authority_of, is_authority};
 pub use direction::{Direction, Directions};
 pub use document::{Document, SECTIONS};
 pub use fnv::Fnv;

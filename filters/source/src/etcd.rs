@@ -180,6 +180,11 @@ impl Watch {
         }
     }
 
+    /// Whether it waits to begin anew.
+    pub(crate) fn is_failing(&self) -> bool {
+        matches!(self.stage, Stage::Resting { until } if until > 0)
+    }
+
     pub(crate) fn end(&mut self) -> Vec<Action> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Calling { .. } => vec![Action::CancelCall],
@@ -234,7 +239,7 @@ impl Watch {
         let (delivery, told) = match self.in_force {
             InForce::OfStoreBefore if pair.is_none() => {
                 let gone = Trouble::Gone;
-                (None, self.troubles.tell(gone.kind(), || gone.line(&self.settings.cluster, &[])))
+                (None, self.troubles.tell(gone.kind(), || gone.line(&[])))
             }
             _ => (self.version(revision, pair.map(|pair| pair.value)), None),
         };
@@ -362,7 +367,7 @@ impl Watch {
         let secrets =
             [self.settings.user.as_ref().map(|user| user.password.bytes()), self.token.as_deref().map(str::as_bytes)];
         let secrets: Vec<&[u8]> = secrets.into_iter().flatten().collect();
-        let told = self.troubles.tell(trouble.kind(), || trouble.line(&self.settings.cluster, &secrets));
+        let told = self.troubles.tell(trouble.kind(), || trouble.line(&secrets));
         if trouble.wants_a_new_token() {
             self.token = None;
             self.is_unguarded = false;

@@ -34,6 +34,7 @@ pub(crate) struct Poll {
     backoff: Backoff,
     troubles: Troubles,
     latest: Latest,
+    is_failing: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -74,6 +75,7 @@ impl Poll {
             backoff,
             troubles: Troubles::default(),
             latest: Latest::default(),
+            is_failing: false,
         }
     }
 
@@ -99,6 +101,10 @@ impl Poll {
             Event::Refused => self.fail(&Trouble::NoCluster, moment).into_iter().collect(),
             _ => Vec::new(),
         }
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing
     }
 
     pub(crate) fn end(&mut self) -> Vec<Action> {
@@ -145,6 +151,7 @@ impl Poll {
             Some(status) => return self.fail(&Trouble::Status(status), moment).into_iter().collect(),
             None => return self.fail(&Trouble::NoAnswer, moment).into_iter().collect(),
         };
+        self.is_failing = false;
         self.backoff.reset();
         self.troubles.settle_but(&[Trouble::NoIndex.kind()]);
         let trouble = match (self.settings.blocking, index) {
@@ -176,6 +183,7 @@ impl Poll {
     }
 
     fn fail(&mut self, trouble: &Trouble, moment: Moment) -> Option<Action> {
+        self.is_failing = true;
         if self.settings.blocking.is_none() && self.backoff.is_at_its_longest() {
             self.rest(moment);
         } else {
@@ -187,9 +195,9 @@ impl Poll {
     }
 
     fn tell(&mut self, trouble: &Trouble) -> Option<Action> {
-        let Http { cluster, interval, blocking, .. } = &self.settings;
+        let Http { interval, blocking, .. } = &self.settings;
         let longest = if blocking.is_some() { Duration::from_secs(10) } else { *interval };
-        self.troubles.tell(trouble.kind(), || trouble.line(cluster, longest, *interval))
+        self.troubles.tell(trouble.kind(), || trouble.line(longest, *interval))
     }
 }
 
@@ -213,7 +221,7 @@ impl Trouble {
     }
 
     /// For the proxy's log. The path is not in it: its query may hold a token.
-    fn line(&self, cluster: &str, longest: Duration, interval: Duration) -> String {
+    fn line(&self, longest: Duration, interval: Duration) -> String {
         let problem = match self {
             Trouble::NoCluster => "the proxy has no such cluster".to_owned(),
             Trouble::NoAnswer => "no answer came".to_owned(),
@@ -221,13 +229,13 @@ impl Trouble {
             Trouble::Status(status) => format!("the answer has status {status}; 200, 304 or 404 is what can be used"),
             Trouble::NoIndex => {
                 return format!(
-                    "HTTP behind cluster {cluster}: blocking is set, and the answer has no X-Consul-Index; \
+                    "blocking is set, and the answer has no X-Consul-Index; \
                      the document is asked for every {interval:?} instead"
                 );
             }
         };
         format!(
-            "HTTP behind cluster {cluster}: {problem}; the policy in force stays, and the document is asked \
+            "{problem}; the policy in force stays, and the document is asked \
              for again after a while, {longest:?} at most"
         )
     }

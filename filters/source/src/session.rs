@@ -126,6 +126,14 @@ impl Session {
         Session { kind, stopwatch: Stopwatch::default() }
     }
 
+    /// Whether the last thing that came of what was asked for was trouble; `false` before anything came.
+    pub fn is_failing(&self) -> bool {
+        match &self.kind {
+            Kind::Etcd(watch) => watch.is_failing(),
+            Kind::Http(poll) => poll.is_failing(),
+        }
+    }
+
     /// Begins what is due and gives up what takes too long. To be called every 50 ms or so: nothing is ever repeated
     /// faster than that.
     pub fn on_tick(&mut self, moment: Moment) -> Vec<Action> {

@@ -1,6 +1,6 @@
 //! The section `policy_source` of the plugin configuration.
 
-use sluicegate_policy::{Document, Fnv, Secret, Section, authority_of, is_request_path};
+use sluicegate_policy::{Document, Fnv, Secret, Section, authority_of};
 use std::fmt;
 use std::time::Duration;
 
@@ -116,6 +116,16 @@ impl Settings {
     }
 }
 
+/// For the proxy's log: `etcd (cluster "etcd", key "/a")`. Without the query of a path, which may hold a token.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Settings::Etcd(Etcd { cluster, key, .. }) => write!(f, "etcd (cluster {cluster:?}, key {key:?})"),
+            Settings::Http(http) => write!(f, "http (cluster {:?}, path {:?})", http.cluster, http.path_alone()),
+        }
+    }
+}
+
 fn hash_of(parts: &[&[u8]]) -> u64 {
     let mut hash = Fnv::new();
     for part in parts {
@@ -156,19 +166,25 @@ fn read_user(section: &Section<'_>) -> Option<User> {
 }
 
 impl Http {
+    /// Without its query.
+    fn path_alone(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+
     fn read(section: &Section<'_>) -> Option<Http> {
         if !section.is_given() {
             return None;
         }
         let given = section.required();
         let cluster = read_cluster(&given);
-        let path = given.string_where("path", |text| is_request_path(text, LONGEST_PATH), A_PATH);
+        let path = given.request_path("path", LONGEST_PATH, A_PATH);
         let headers = section.callout_headers("headers");
         let interval = section.duration("interval", Duration::from_secs(1)..=Duration::from_secs(3600));
         let blocking = section.duration("blocking", Duration::from_secs(1)..=Duration::from_secs(600));
         if let Some(path) = path {
             if blocking.is_some() && (has_parameter(path, "index") || has_parameter(path, "wait")) {
-                section.reject("path", AN_UNBLOCKED_PATH);
+                let (path, _) = path.split_once('?').unwrap_or((path, ""));
+                section.reject_as("path", format_args!("{path:?} with such a query"), AN_UNBLOCKED_PATH);
             }
             if path.starts_with("/v1/kv/") && !has_parameter(path, "raw") {
                 section
@@ -207,10 +223,9 @@ fn has_parameter(path: &str, name: &str) -> bool {
 /// Without the query, which may hold a token.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.split('?').next().unwrap_or_default();
         f.debug_struct("Http")
             .field("cluster", &self.cluster)
-            .field("path", &path)
+            .field("path", &self.path_alone())
             .field("interval", &self.interval)
             .field("blocking", &self.blocking)
             .finish_non_exhaustive()

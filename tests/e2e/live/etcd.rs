@@ -94,6 +94,20 @@ async fn garbage_changes_nothing_and_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_right_counts_though_a_wrong_one_follows_at_once() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut live = set(&etcd).await;
+    for number in 0..5 {
+        let body = format!("right {number}");
+        put(&etcd, &body).await;
+        etcd.put(KEY, "wrong").await.unwrap();
+        live.wait_for(&body).await;
+    }
+    live.envoy.wait_for_stat("sluicegate_policy_rejections_total", &[], 5.0, PATIENCE).await.unwrap();
+    assert_eq!(live.sum("sluicegate_policy_updates_total").await, 5.0);
+}
+
+#[tokio::test]
 async fn whatever_becomes_of_etcd_the_policy_is_kept_and_the_watch_resumed() {
     let mut etcd = Etcd::start().await.unwrap();
     let mut live = set(&etcd).await;
@@ -198,6 +212,6 @@ async fn with_a_user_and_over_tls() {
 #[tokio::test]
 async fn a_cluster_that_the_proxy_does_not_have_is_told() {
     let mut live = Live::set(source(), |shipped| shipped).await;
-    live.envoy.wait_for_log("policy source: ", PATIENCE).await.unwrap();
+    live.envoy.wait_for_log("policy source etcd (cluster \"etcd\"", PATIENCE).await.unwrap();
     assert_eq!(live.say().await, ["plugin", "plugin"]);
 }

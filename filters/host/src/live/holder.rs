@@ -35,6 +35,8 @@ pub(crate) struct Said {
     pub(crate) delivery: Option<Delivery>,
     /// Lines for the proxy's log.
     pub(crate) troubles: Vec<String>,
+    /// The source answered, and as it should.
+    pub(crate) is_answer: bool,
 }
 
 impl Holder {
@@ -112,7 +114,8 @@ impl Holder {
 
     fn tell(&mut self, event: Event<'_>, moment: Moment) -> Said {
         let actions = self.session.on_event(event, moment);
-        self.perform(actions, moment)
+        let is_answer = !self.session.is_failing();
+        Said { is_answer, ..self.perform(actions, moment) }
     }
 
     fn perform(&mut self, actions: Vec<Action>, moment: Moment) -> Said {

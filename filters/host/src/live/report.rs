@@ -110,8 +110,8 @@ impl Report {
         shown.and_then(|value| Shown::read(&value)).is_none_or(|shown| shown.fingerprint == self.fingerprint)
     }
 
-    /// What the source said last came into force, then, in nanoseconds since the Unix epoch.
-    pub(crate) fn succeeded(&self, at: u64) {
+    /// The source answered as it should, then, in nanoseconds since the Unix epoch.
+    pub(crate) fn answered(&self, at: u64) {
         if let Some(of_source) = self.of_source.as_ref().filter(|_| self.is_of_the_last()) {
             of_source.last_success.set(at / NANOS_PER_SECOND);
         }

@@ -1,10 +1,10 @@
 use crate::double::{Double, Running};
-use crate::{Callbacks, Exchange, Filter, Flow, MapKind, Rejected, Vm, shared};
+use crate::{Callbacks, Exchange, Filter, Flow, Gauge, MapKind, Rejected, Vm, shared};
 use sluicegate_policy::Document;
 use std::time::Duration;
 
-/// Writes the service's name into each request.
-struct Named(String);
+/// Writes the service's name into each request, and its length into a gauge.
+struct Named(String, Gauge);
 
 impl Filter for Named {
     const NAME: &'static str = "named";
@@ -12,7 +12,7 @@ impl Filter for Named {
     const TICK: Duration = Duration::from_millis(200);
 
     fn configure(_document: &Document<'_>, vm: &Vm) -> Result<Named, Rejected> {
-        Ok(Named(vm.service().name.clone().unwrap_or_default()))
+        Ok(Named(vm.service().name.clone().unwrap_or_default(), vm.gauge("length", &[])?))
     }
 
     fn on_request_headers(&self, exchange: &mut Exchange) -> Flow {
@@ -25,6 +25,7 @@ impl Filter for Named {
     }
 
     fn on_tick(&self, vm: &Vm) {
+        self.1.set(u64::try_from(self.0.len()).unwrap());
         _ = vm.counter(&format!("ticks_of_{}", self.0), &[]).map(|counter| counter.increment());
     }
 
@@ -108,9 +109,11 @@ fn what_is_under_way_ends_with_the_policy_that_it_began_with() {
     // It goes when nobody needs it any more, and not before.
     (0..8).for_each(|_| tick(proxy, &mut running));
     assert_eq!(proxy.metric("sluicegate_end_of_first"), None);
+    assert_eq!(proxy.metric("sluicegate_length"), Some(6), "of what is in force");
     drop(stream);
     (0..8).for_each(|_| tick(proxy, &mut running));
     assert_eq!(proxy.metric("sluicegate_end_of_first"), Some(1));
+    assert_eq!(proxy.metric("sluicegate_length"), Some(6));
     drop(running);
     assert_eq!(proxy.metric("sluicegate_end_of_second"), Some(1));
 }
@@ -157,20 +160,48 @@ fn where_the_source_has_none_the_plugins_own_holds_again() {
     assert_eq!(proxy.metric("sluicegate_policy_revision.plugin=named.source=plugin.version=1.0"), Some(1));
 }
 
+/// The source is asked, and answers between two ticks.
+fn says_between_ticks(proxy: &Double, running: &mut Running<Named>, status: &str, body: &str) {
+    let asked = proxy.callouts().len();
+    while proxy.callouts().len() == asked {
+        tick(proxy, running);
+    }
+    running.answer_callout(u32::try_from(asked).unwrap(), &[(":status", status)], body.as_bytes());
+}
+
+#[test]
+fn what_comes_is_in_force_at_once_where_it_came_for_what_comes_next_may_be_wrong() {
+    let [(proxy, mut running), _] = two();
+    says_between_ticks(proxy, &mut running, "200", &document("live"));
+    assert_eq!(in_force(&mut running), "live");
+    says_between_ticks(proxy, &mut running, "200", "wrong");
+    assert_eq!(in_force(&mut running), "live");
+}
+
+/// Another plugin with the same source.
+struct Other;
+
+impl Filter for Other {
+    const NAME: &'static str = "other";
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS;
+
+    fn configure(_document: &Document<'_>, _vm: &Vm) -> Result<Other, Rejected> {
+        Ok(Other)
+    }
+}
+
 #[test]
 fn a_document_that_was_gone_before_a_worker_saw_it_is_told_of_all_the_same() {
-    let [(one, mut first), (other, mut second)] = two();
-    says(one, &mut first, "200", &document("live"));
-    let asked = one.callouts().len();
-    while one.callouts().len() == asked {
-        tick(one, &mut first);
-    }
-    // The one that has not seen it is the first to see that it is gone.
-    first.answer_callout(u32::try_from(asked).unwrap(), &[(":status", "404")], b"");
-    tick(other, &mut second);
-    tick(one, &mut first);
-    assert_eq!((in_force(&mut first), in_force(&mut second)), ("plugin".to_owned(), "plugin".to_owned()));
-    let deletions = |proxy: &Double| proxy.metric("sluicegate_policy_deletions_total.plugin=named.source=http");
+    let [(one, mut holder), (other, _)] = two();
+    let [mut first, mut second] = [one, other].map(|proxy| proxy.start::<Other>(PLUGIN).unwrap_or_else(|_| panic!()));
+    says(one, &mut holder, "200", &document("live"));
+    first.tick();
+    says(one, &mut holder, "404", "");
+    // The one that has not seen it is the first of its plugin to see that it is gone.
+    second.tick();
+    first.tick();
+    first.tick();
+    let deletions = |proxy: &Double| proxy.metric("sluicegate_policy_deletions_total.plugin=other.source=http");
     assert_eq!((deletions(one), deletions(other)), (Some(0), Some(1)));
 }
 
@@ -287,11 +318,35 @@ fn the_gauges_are_of_the_plugin_configuration_that_came_last() {
 }
 
 #[test]
+fn the_last_success_is_that_of_the_last_answer() {
+    let [(proxy, mut running), _] = two();
+    let last = || proxy.metric("sluicegate_policy_last_success_seconds.plugin=named.source=http");
+    says(proxy, &mut running, "500", "");
+    assert_eq!(last(), Some(0));
+    let mut before = Some(1_800_000_000);
+    for status in ["200", "200", "404"] {
+        says(proxy, &mut running, status, &document("live"));
+        assert!(last() > before, "{status}: {:?}", last());
+        before = last();
+    }
+    says(proxy, &mut running, "503", "");
+    says(proxy, &mut running, "503", "");
+    assert_eq!(last(), before);
+}
+
+#[test]
 fn what_fails_at_the_source_is_told_and_counted() {
     let [(proxy, mut running), _] = two();
     says(proxy, &mut running, "500", "");
     tick(proxy, &mut running);
     assert_eq!(proxy.metric("sluicegate_policy_source_troubles_total.plugin=named.source=http"), Some(1));
-    assert!(proxy.log_lines().iter().any(|line| line.starts_with("named: policy source: ")), "{:?}", proxy.log_lines());
+    assert!(
+        proxy
+            .log_lines()
+            .iter()
+            .any(|line| line.starts_with("named: policy source http (cluster \"c\", path \"/policy\"): ")),
+        "{:?}",
+        proxy.log_lines()
+    );
     assert_eq!(in_force(&mut running), "plugin");
 }

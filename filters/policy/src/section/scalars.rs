@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{OneOf, Section};
+use crate::callout::is_request_path;
 use crate::duration::{self, Written};
 use crate::value::{Number, Value};
 
@@ -68,6 +69,21 @@ impl<'d> Section<'d> {
     pub fn string_where(&self, name: &'static str, check: impl Fn(&str) -> bool, accepted: &str) -> Option<&'d str> {
         note!(self, name, text(&check, accepted));
         self.read_string(name, &check, &accepted)
+    }
+
+    /// The path of a request of the module's own, with its query, in at most `limit` bytes. No error shows the query: it may
+    /// hold a token.
+    pub fn request_path(&self, name: &'static str, limit: usize, accepted: &str) -> Option<&'d str> {
+        let check = |text: &str| is_request_path(text, limit);
+        note!(self, name, text(&check, accepted));
+        let with_query = self.field(name).value.and_then(as_str).filter(|text| !check(text));
+        match with_query.and_then(|text| text.split_once('?')) {
+            Some((path, _)) => {
+                self.reject_as(name, format_args!("{path:?} with a query"), accepted);
+                None
+            }
+            None => self.read_string(name, &check, &accepted),
+        }
     }
 
     pub(super) fn read_string(

@@ -315,7 +315,7 @@ fn each_kind_of_trouble_is_told_once() {
     }
     let line = |status| {
         Action::Trouble(format!(
-            "etcd behind cluster etcd: Range ended with gRPC status {status} (x y); the policy in force \
+            "Range ended with gRPC status {status} (x y); the policy in force \
              stays, and the key is read anew after a while, 10 s at most"
         ))
     };

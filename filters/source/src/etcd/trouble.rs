@@ -65,7 +65,7 @@ impl Trouble<'_> {
     }
 
     /// For the proxy's log.
-    pub(crate) fn line(&self, cluster: &str, secrets: &[&[u8]]) -> String {
+    pub(crate) fn line(&self, secrets: &[&[u8]]) -> String {
         let problem = match self {
             Trouble::Status { what, status, message } => {
                 format!("{what} ended with gRPC status {status} ({})", quoted(message, secrets))
@@ -82,15 +82,11 @@ impl Trouble<'_> {
                     .to_owned()
             }
             Trouble::Gone => {
-                return format!(
-                    "etcd behind cluster {cluster}: the key is gone, and so are all revisions since it was written: etcd was \
-                     restored or wiped; the policy in force stays until the key is written again"
-                );
+                return "the key is gone, and so are all revisions since it was written: etcd was restored or wiped; the \
+                        policy in force stays until the key is written again"
+                    .to_owned();
             }
         };
-        format!(
-            "etcd behind cluster {cluster}: {problem}; the policy in force stays, and the key is read anew \
-             after a while, 10 s at most"
-        )
+        format!("{problem}; the policy in force stays, and the key is read anew after a while, 10 s at most")
     }
 }

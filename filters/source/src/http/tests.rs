@@ -171,7 +171,7 @@ fn after_a_failure_nothing_is_assumed_and_waits_grow_up_to_the_interval() {
     assert_eq!(lines.len(), 6, "once for each class: {lines:?}");
     assert_eq!(
         lines[0],
-        "HTTP behind cluster web: the answer has status 500; 200, 304 or 404 is what can be used; the policy \
+        "the answer has status 500; 200, 304 or 404 is what can be used; the policy \
          in force stays, and the document is asked for again after a while, 10s at most"
     );
     // All is well, and nothing is new.
@@ -248,7 +248,7 @@ fn a_server_that_knows_no_blocking_is_polled() {
     assert_eq!(actions[0], delivery(0, b"one"));
     assert_eq!(
         trouble(&actions),
-        "HTTP behind cluster consul: blocking is set, and the answer has no X-Consul-Index; the document is \
+        "blocking is set, and the answer has no X-Consul-Index; the document is \
          asked for every 20s instead"
     );
     assert_eq!(bench.wait(21_950), []);
