@@ -97,17 +97,18 @@ impl<F: Filter> Root<F> {
     fn begin(&mut self) -> Result<(), Vec<String>> {
         let configuration = self.host.plugin_configuration().map_err(one)?;
         let Read { in_force, version, source, warnings, fingerprint, .. } = self.read_policy(&configuration)?;
-        self.in_force = Some(in_force);
-        self.report.begin(fingerprint);
-        self.report.in_force(PLUGIN, version, OF_PLUGIN);
-        self.warn(&warnings);
         if let Some(settings) = source {
             let live = Live::begin(F::NAME, settings, self.host).map_err(one)?;
             self.report.has(live.source()).map_err(one)?;
             self.source = Some(Source { live, plugin_configuration: configuration, is_in_force: false });
-            if !self.renew() {
-                self.resume();
-            }
+        }
+        // From here on nothing is rejected any more.
+        self.in_force = Some(in_force);
+        self.report.begin(fingerprint);
+        self.report.in_force(PLUGIN, version, OF_PLUGIN);
+        self.warn(&warnings);
+        if self.source.is_some() && !self.renew() {
+            self.resume();
         }
         self.report.flush();
         Ok(())
