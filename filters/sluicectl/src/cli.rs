@@ -66,7 +66,7 @@ pub(crate) struct CheckArgs {
 /// Says what a policy does to a request.
 ///
 /// Runs the request through all filters, on a proxy in memory: which rules match, what the upstream gets, whether the request
-/// is sampled, which breaker it meets, and its log record. No load, no open breaker: as at the start. Trace ids, span ids,
+/// is sampled, which breaker it meets, and its log record. No load, no failed upstream: as at the start. Trace ids, span ids,
 /// request ids and times are made up, and the same every time.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -86,7 +86,8 @@ pub(crate) struct ExplainArgs {
     /// Which side of a service the proxy is on; a gateway is on neither
     #[arg(long, value_enum, default_value_t)]
     pub(crate) direction: Side,
-    /// The status of the upstream's response, and headers behind it, as of the request
+    /// The status of the upstream's response, and headers behind it, as of the request; of gRPC, 200 without a grpc-status is
+    /// one that ended well
     #[arg(long, value_name = "RESPONSE", default_value = "200")]
     pub(crate) response: String,
     /// How long the upstream takes to answer
@@ -121,7 +122,7 @@ pub(crate) struct RenderArgs {
     /// The module
     #[arg(long, value_enum, default_value_t)]
     pub(crate) plugin: Plugin,
-    /// Where the module is: an OCI image, or with --envoy a file
+    /// Where the module is: an OCI image or an http:// or https:// URL, or with --envoy a file
     #[arg(long, value_name = "URL")]
     pub(crate) image: Option<String>,
     /// The manifest's name [default: sluicegate-PLUGIN; with --envoy, the plugin's]
@@ -172,7 +173,8 @@ pub(crate) struct EtcdArgs {
 /// Checks a policy and writes it into etcd, from where proxies take it at once.
 ///
 /// It is written only if nobody else has written since it was last looked at, and in the same transaction the value before
-/// it is kept under KEY.history/, the last 20 of them. What etcd holds already is not written again.
+/// it is kept under KEY.history/, the last 20 of them. What etcd holds already is not written again. To have proxies go by
+/// their plugin configuration again, delete the key: a policy that says nothing is not written.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sluicectl push --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout policy.yaml
@@ -195,7 +197,8 @@ pub(crate) struct PushArgs {
 /// Puts the value back that was in force before.
 ///
 /// Again, and it goes further back: what a rollback takes out of force is kept and marked, and no later rollback puts it
-/// back unless --to asks for it.
+/// back unless --to asks for it. A value that proxies would not take does not come back; it is said which one before it
+/// would.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sluicectl rollback --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout
@@ -222,16 +225,23 @@ pub(crate) struct HistoryArgs {
 
 /// Shows how a policy differs from the one in etcd; exit code 1 where it does.
 ///
-/// Both are shown as JSON, so that only what they say counts. Of secrets is shown whether they differ.
+/// With FILE, what a push of it would change. Without, what a rollback would change: the earlier value that it would put back
+/// against the one in force. Both are shown as JSON, so that only what they say counts. Of secrets is shown whether they
+/// differ.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
-  sluicectl diff --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout policy.yaml")]
+#[command(after_help = "Examples:
+  sluicectl diff --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout policy.yaml
+  sluicectl diff --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout
+  sluicectl diff --etcd http://127.0.0.1:2379 /sluicegate/policy/checkout --to 17")]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
-    /// The policy, as `check` reads it
+    /// The policy, as `check` reads it [default: the earlier value that a rollback would put back]
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    pub(crate) file: Option<String>,
+    /// The revision of an earlier value, as `history` lists it, in the place of FILE
+    #[arg(long, value_name = "REVISION", conflicts_with = "file")]
+    pub(crate) to: Option<i64>,
 }
 
 /// Writes what a shell needs to complete these commands.

@@ -1,6 +1,7 @@
 //! Where a command writes, and what its exit code means.
 
-use std::io::Write;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Result, Write};
 use std::process::ExitCode;
 
 /// What a command says of its question.
@@ -40,6 +41,35 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn of_process() -> Console {
-        Console { out: Box::new(anstream::stdout()), err: Box::new(anstream::stderr()) }
+        Console { out: Box::new(Said(anstream::stdout())), err: Box::new(Said(anstream::stderr())) }
+    }
+}
+
+/// What is said stays said where nobody reads on, as with `sluicectl … | head`: a command ends what it does all the same, and
+/// answers as it would.
+struct Said<W>(W);
+
+impl<W: Write> Write for Said<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        heard_or_not(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        heard_or_not(self.0.flush(), ())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        heard_or_not(self.0.write_all(bytes), ())
+    }
+
+    fn write_fmt(&mut self, text: Arguments<'_>) -> Result<()> {
+        heard_or_not(self.0.write_fmt(text), ())
+    }
+}
+
+fn heard_or_not<T>(written: Result<T>, as_if: T) -> Result<T> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(as_if),
+        other => other,
     }
 }

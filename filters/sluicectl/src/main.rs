@@ -21,7 +21,6 @@ mod verdict;
 use clap::Parser;
 use cli::{Cli, Command};
 use console::{Console, UNABLE};
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -39,17 +38,10 @@ fn main() -> ExitCode {
     };
     match answer {
         Ok(answer) => answer.into(),
-        // Whoever reads this has seen enough: `sluicectl … | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody left to tell where this fails.
             _ = writeln!(console.err, "sluicectl: {error:#}");
             ExitCode::from(UNABLE)
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let is_pipe = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
-    error.downcast_ref::<std::io::Error>().is_some_and(is_pipe)
 }

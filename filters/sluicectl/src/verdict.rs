@@ -80,7 +80,10 @@ pub(crate) fn of_policy(policy: &Policy, judging: Judging) -> Verdict {
         said = ask(&bytes, &look_up);
     }
     let root = policy.root();
-    let problems = said.iter().map(|(severity, message)| Problem::of(policy, &root, *severity, message)).collect();
+    let problems = said.iter().map(|(severity, message)| Problem::of(policy, &root, *severity, message));
+    let mut problems: Vec<_> = problems.collect();
+    // As they stand in the file; last what has no place in it.
+    problems.sort_by_key(|problem| problem.at.map_or((u64::MAX, 0), |at| (at.line, at.column)));
     Verdict { problems, variables: environment.into_unseen() }
 }
 
@@ -210,9 +213,9 @@ mod tests {
         let text = "version: \"1.0\"\ntrace:\n  mode: forwrd\n  evry: 1s\nsampling:\n  rules:\n    - match: { path: { prefix: x } }\n      never: true\n    - {}\n";
         let want = [
             ("trace.mode", 3, 9),
+            ("trace.evry", 4, 3),
             ("sampling.rules[0].match.path.prefix", 7, 32),
             ("sampling.rules[1]", 9, 7),
-            ("trace.evry", 4, 3),
         ];
         let want: Vec<_> = want.map(|(path, line, column)| (path.to_owned(), line, column)).into();
         assert_eq!(places(text), want);

@@ -4,7 +4,7 @@
 
 mod kit;
 
-use kit::{Files, root, run, run_with};
+use kit::{Files, root, run, run_unheard, run_with};
 use serde_json::Value;
 
 const BAD: &str = "version: \"1.0\"
@@ -138,6 +138,8 @@ fn no_secret_is_ever_shown() {
         "version: '1.0'\naccess_log: { redact: { mode: hash, hash_key: s3cr3t } }",
         "version: '1.0'\naccess_log: { sinks: [otlp], otlp: { cluster: c, headers: [{ name: a, valeu: s3cr3t }] } }",
         "version: '1.0'\naccess_log: { sinks: [otlp], otlp: { cluster: c, headers: [{ name: a, value: \"s3cr3t\\n\" }] } }",
+        "version: '1.0'\npolicy_source: { http: { cluster: c, path: /, headers: [{ name: a, value: \"s3cr3t\\n\" }] } }",
+        "version: '1.0'\npolicy_source: { http: { cluster: c, path: /, headers: [{ name: a, value: [s3cr3t] }] } }",
         "version: '1.0'\nsampling: { force: { secret: \"s3cr3t\n",
         "version: '1.0'\nsampling: { force: { secret: s3cr3t: s3cr3t } }",
         "version: '1.0'\nsampling: { force: { secret: s3cr3t, secret: s3cr3t } }",
@@ -161,6 +163,26 @@ fn no_secret_is_ever_shown() {
                 assert!(!run.all().contains("s3cr3t"), "{policy}\n{}", run.all());
             }
         }
+    }
+}
+
+/// As with `sluicectl completions bash | head -1`.
+#[test]
+fn a_command_that_nobody_reads_answers_as_it_would() {
+    let files = Files::new();
+    let bad = files.write("bad.yaml", BAD);
+    let table: [(&[&str], i32); 8] = [
+        (&["completions", "bash"], 0),
+        (&["--help"], 0),
+        (&["explain", "--policy", "envoy/policy.yaml"], 0),
+        (&["render", "--policy", "envoy/policy.yaml", "--envoy"], 0),
+        (&["check", "envoy/policy.yaml"], 0),
+        (&["check", &bad], 1),
+        (&["explain", "--policy", &bad], 1),
+        (&["check", "no/such/file"], 2),
+    ];
+    for (args, code) in table {
+        assert_eq!(run_unheard(args), Some(code), "{args:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod kit;
 
-use kit::{Files, Run, run, run_with};
+use kit::{Files, Run, run, run_unheard, run_with};
 use sluicegate_tests::etcd::Etcd;
 
 const KEY: &str = "/sluicegate/policy/checkout";
@@ -89,6 +89,34 @@ async fn what_is_wrong_or_there_already_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_policy_that_says_nothing_is_not_written() {
+    let live = Live::start().await;
+    let nothings = [
+        ("empty.yaml", ""),
+        ("comments.yaml", "# to be written\n"),
+        ("marker.yaml", "---\n"),
+        ("null.yaml", "~\n"),
+        ("object.yaml", "{}\n"),
+        ("empty.json", ""),
+        ("blank.json", " \n"),
+        ("null.json", "null\n"),
+        ("object.json", "{ }"),
+        ("bom.json", "\u{feff}{}"),
+    ];
+    for (name, text) in nothings {
+        let file = live.files.write(name, text);
+        let refused = live.run("push", &[&file]);
+        refused.assert_code(1);
+        let said = format!("{file}: it says nothing");
+        for said in [said.as_str(), r#"{"version": "1.0"}"#, "delete the key"] {
+            assert!(refused.err.contains(said), "{name}: {}", refused.all());
+        }
+        assert_eq!(live.etcd.get(KEY).await.unwrap(), None, "{name}");
+    }
+    live.run("push", &[&live.files.write("least.yaml", "version: '1.0'\n")]).assert_code(0);
+}
+
+#[tokio::test]
 async fn what_somebody_wrote_since_is_not_written_over() {
     let live = Live::start().await;
     let file = live.files.write("policy.yaml", policy(1));
@@ -105,6 +133,20 @@ async fn what_somebody_wrote_since_is_not_written_over() {
     let now = live.revision().await.to_string();
     live.run("push", &[&file, "--if-revision", &now]).assert_code(0);
     assert_eq!(live.value().await, document(2));
+}
+
+#[tokio::test]
+async fn a_push_of_which_nobody_reads_is_done_or_not_as_it_would_be() {
+    let live = Live::start().await;
+    let push =
+        |text| run_unheard(&["push", "--etcd", &live.etcd.endpoint(), KEY, &live.files.write("policy.yaml", text)]);
+    // Of its source it says something before it writes.
+    let source = "version: '1.0'\npolicy_source: { http: { cluster: c, path: / } }\n";
+    assert_eq!(push(source), Some(0));
+    let written = live.value().await;
+    assert!(written.contains("policy_source"), "{written}");
+    assert_eq!(push("{}"), Some(1));
+    assert_eq!(live.value().await, written);
 }
 
 /// Many at once, each of which reads and then writes: every one that says it is done has kept what was before it.
@@ -187,6 +229,7 @@ async fn a_value_that_is_no_policy_does_not_come_back() {
     live.push(1).assert_code(0);
     let refused = live.run("rollback", &[]);
     refused.assert_code(1);
+    assert!(refused.err.contains("there is none before it that they would take"), "{}", refused.all());
     assert!(!refused.all().contains("s3cr3t"), "{}", refused.all());
     assert_eq!(live.value().await, document(1));
     let history = live.run("history", &[]);
@@ -195,6 +238,34 @@ async fn a_value_that_is_no_policy_does_not_come_back() {
     differs.assert_code(2);
     assert!(differs.err.contains("no valid policy") && !differs.all().contains("s3cr3t"), "{}", differs.all());
     assert!(history.out.contains("no valid policy") && !history.out.contains("s3cr3t"), "{}", history.out);
+}
+
+#[tokio::test]
+async fn a_rollback_to_what_proxies_would_not_take_names_one_that_they_would() {
+    for wrong in ["null", r#"{"version": "9.0"}"#] {
+        let live = Live::start().await;
+        live.push(1).assert_code(0);
+        let right = live.revision().await;
+        for qps in [2, 3] {
+            live.push(qps).assert_code(0);
+        }
+        live.run("rollback", &[]).assert_code(0);
+        // Past this command.
+        live.etcd.put(KEY, wrong).await.unwrap();
+        let rejected = live.revision().await;
+        for (qps, to) in [(4, &[][..]), (5, &["--to", &rejected.to_string()])] {
+            live.push(qps).assert_code(0);
+            let refused = live.run("rollback", to);
+            refused.assert_code(1);
+            let (chosen, instead) = (format!("revision {rejected} is "), format!("--to {right}\n"));
+            assert!(refused.err.contains(&chosen) && refused.err.ends_with(&instead), "{}", refused.all());
+            assert_eq!(live.value().await, document(qps));
+        }
+        let history = live.run("history", &[]);
+        assert_eq!(history.out.matches("no valid policy").count(), 1, "{}", history.out);
+        live.run("rollback", &["--to", &right.to_string()]).assert_code(0);
+        assert_eq!(live.value().await, document(1));
+    }
 }
 
 #[tokio::test]
@@ -252,7 +323,15 @@ async fn a_diff_shows_what_differs_and_of_secrets_only_that() {
     );
     let bad = diff("version: '1.0'\nsampling: { force: { secrte: s3cr3t-0123456789 } }".to_owned());
     bad.assert_code(1);
-    assert!(![differs, other, bad].iter().any(|run| run.all().contains("s3cr3t")));
+    let source = |value| {
+        let headers = format!("headers: [{{ name: authorization, value: {value} }}]");
+        format!("version: '1.0'\npolicy_source: {{ http: {{ cluster: c, path: /, {headers} }} }}\n")
+    };
+    live.run("push", &[&live.files.write("policy.yaml", source("s3cr3t"))]).assert_code(0);
+    let header = diff(source("s3cr3t-too"));
+    header.assert_code(1);
+    assert!(header.out.contains("+          \"value\": \"(another secret)\""), "{}", header.out);
+    assert!(![differs, other, bad, header].iter().any(|run| run.all().contains("s3cr3t")));
 }
 
 #[tokio::test]
@@ -280,6 +359,29 @@ async fn a_password_comes_from_the_environment_alone() {
     assert_eq!(live.value().await, document(1));
     push(&["--user", "root"], Some("root's own")).assert_code(0);
     assert_eq!(live.value().await, document(2));
+}
+
+#[test]
+fn no_password_is_taken_from_the_command_line_nor_shown() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", policy(1));
+    let endpoints = [
+        "http://root:s3cr3t@127.0.0.1:1",
+        "https://s3cr3t@127.0.0.1:1/",
+        "root:s3cr3t@127.0.0.1:1",
+        "http://root:s3/cr3t@127.0.0.1:1",
+        "http://127.0.0.1:1,http://root:s3cr3t@127.0.0.1:2",
+    ];
+    let endpoints = endpoints.map(|endpoint| ["--etcd", endpoint, "--user", "root"]);
+    let users = ["root:s3cr3t", ":s3cr3t", "root:s3cr3t:"].map(|user| ["--etcd", "http://127.0.0.1:1", "--user", user]);
+    for access in endpoints.iter().chain(&users) {
+        for command in [&["push", KEY, &file][..], &["diff", KEY, &file], &["rollback", KEY], &["history", KEY]] {
+            let refused = run(&[command, access].concat());
+            refused.assert_code(2);
+            assert!(!refused.all().contains("s3") && !refused.all().contains("cr3t"), "{}", refused.all());
+            assert!(refused.err.contains("--user") && refused.err.contains("SLUICECTL_PASSWORD"), "{}", refused.all());
+        }
+    }
 }
 
 #[tokio::test]

@@ -170,6 +170,79 @@ fn what_a_filter_answers_itself_is_shown() {
     assert!(part(&run, "breaker").contains("that of cluster \"upstream\": sheds it"), "{}", run.out);
 }
 
+fn forced_open(args: &[&str]) -> Run {
+    let files = Files::new();
+    let policy = "version: '1.0'\nbreaker: { mode: forced_open, response: { status: 429, body: later } }\n\
+        access_log: { severity: [{ match: { path: { exact: /a } }, status: 2xx, severity: warn }, { status: '429', severity: error }] }\n";
+    let run = run(&[&["explain", "--policy", &files.write("policy.yaml", policy)], args].concat());
+    run.assert_code(0);
+    run
+}
+
+#[test]
+fn the_record_of_what_a_filter_answers_is_that_of_its_answer() {
+    let run = forced_open(&["--request", "GET /a", "--duration", "3s"]);
+    let record = part(&run, "log record");
+    for said in ["\"GET /a answered 429 in 0.0 ms: breaker_open\"", "\"http.response.status_code\": 429,"] {
+        assert!(record.contains(said), "{said}\n{record}");
+    }
+    assert!(record.contains("\"sluicegate.error.kind\": \"breaker_open\""), "{record}");
+    // The rule of the filter's status, and not of what the upstream would have answered.
+    assert!(part(&run, "rules").contains("access_log.severity[1]") && record.contains("\"ERROR\""), "{}", run.out);
+}
+
+#[test]
+fn a_grpc_caller_gets_a_status_of_grpc_of_what_a_filter_answers() {
+    let run = forced_open(&["--request", "POST /shop.Cart/Add", "--header", "content-type: application/grpc"]);
+    let nothing = "the upstream gets nothing: a filter answers 200, grpc-status 14\n";
+    assert!(part(&run, "request, as the upstream gets it").contains(nothing), "{}", run.out);
+    let response = part(&run, "response, as the caller gets it");
+    for said in ["  :status: 200\n", "  grpc-status: 14\n", "  grpc-message: BREAKER_OPEN: "] {
+        assert!(response.contains(said), "{said}\n{response}");
+    }
+    assert_eq!(response.matches("BREAKER_OPEN").count(), 1, "{response}");
+    let record = part(&run, "log record");
+    for said in ["answered 200 UNAVAILABLE in 0.0 ms: breaker_open\"", "\"ERROR\"", "\"UNAVAILABLE\""] {
+        assert!(record.contains(said), "{said}\n{record}");
+    }
+}
+
+#[test]
+fn a_grpc_response_is_taken_to_be_well_where_it_is_not_said_how_it_ended() {
+    let grpc = |response| {
+        let request = ["--request", "POST /shop.Cart/Add", "--header", "content-type: application/grpc+proto"];
+        explain(&[&request[..], &["--header", "x-tier: gold", "--response", response]].concat())
+    };
+    let well = grpc("200");
+    let response = part(&well, "response, as the caller gets it");
+    assert!(response.contains("its grpc-status is taken to be 0"), "{response}");
+    assert!(part(&well, "log record").contains("answered 200 OK in"), "{}", well.out);
+    for (response, said) in
+        [("200\\ngrpc-status: 5", "200 NOT_FOUND"), ("503", "503 UNAVAILABLE"), ("500", "500 UNKNOWN")]
+    {
+        let told = grpc(response);
+        assert!(!told.out.contains("taken to be"), "{}", told.out);
+        assert!(part(&told, "log record").contains(&format!("answered {said} in")), "{}", told.out);
+    }
+    assert!(!explain(&[]).out.contains("grpc"), "{}", explain(&[]).out);
+}
+
+#[test]
+fn a_header_is_changed_where_the_list_of_its_values_is() {
+    let traceparents = ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"; 2];
+    let request = format!(
+        "GET /public/\nx-dup: 1\nx-dup: 2\nb3: 0\nb3: 0\ntraceparent: {}",
+        traceparents.join("\ntraceparent: ")
+    );
+    let run = explain(&["--request", &request, "--response", "200\\nset-cookie: a=1\\nset-cookie: b=2"]);
+    let changes = part(&run, "request, as the upstream gets it");
+    assert!(!changes.contains("x-dup") && changes.matches("  - b3\n").count() == 1, "{changes}");
+    let was = format!("  (was {})\n", traceparents.join(", "));
+    let changed: Vec<_> = changes.lines().filter(|line| line.contains(" traceparent: ")).collect();
+    assert!(changed.len() == 1 && changed[0].starts_with("  ~ ") && changes.contains(&was), "{changes}");
+    assert!(!part(&run, "response, as the caller gets it").contains("set-cookie"), "{}", run.out);
+}
+
 #[test]
 fn a_policy_that_is_wrong_is_not_explained() {
     let files = Files::new();

@@ -56,5 +56,5 @@ async fn every_command_says_what_the_readme_shows() {
             number += 1;
         }
     }
-    assert_eq!(number, 10);
+    assert_eq!(number, 11);
 }

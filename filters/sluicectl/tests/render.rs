@@ -105,16 +105,25 @@ fn what_is_rendered_is_checked_before_and_passes_after() {
 
 #[test]
 fn options_that_mean_nothing_are_refused() {
-    let table: [&[&str]; 7] = [
+    let table: [&[&str]; 11] = [
         &[],
         &["--envoy", "--wasmplugin"],
         &["--envoy", "--namespace", "shop"],
         &["--envoy", "--image", "oci://registry.example/suite:1.0"],
         &["--wasmplugin", "--target", "Gateway/eg"],
         &["--envoy-gateway", "--target", "Service/shop"],
+        &["--envoy-gateway", "--image", "file:///x.wasm"],
+        &["--envoy-gateway", "--image", "s3://bucket/x.wasm"],
+        &["--envoy-gateway", "--image", "/x.wasm"],
+        &["--envoy-gateway", "--image", "oci://file:x.wasm"],
         &["--wasmplugin", "--selector", "app"],
     ];
     for args in table {
         run(&[&["render", "--policy", "envoy/policy.yaml"], args].concat()).assert_code(2);
+    }
+    // It says what Envoy Gateway takes.
+    let file = run(&["render", "--policy", "envoy/policy.yaml", "--envoy-gateway", "--image", "file:///x.wasm"]);
+    for said in ["oci://", "http://", "https://", "\"file:///x.wasm\""] {
+        assert!(file.err.contains(said), "{}", file.all());
     }
 }

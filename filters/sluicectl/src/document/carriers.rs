@@ -53,7 +53,8 @@ fn of_any(configuration: &Node, text: &str) -> Option<Policy> {
         // Its places are within the string.
         STRING => {
             let inner = value.text()?;
-            let tree = tree::parse(inner).ok().and_then(|nodes| nodes.into_iter().next());
+            let nodes = tree::parse(inner).ok().filter(|_| super::holds_json(inner.as_bytes()));
+            let tree = nodes.and_then(|nodes| nodes.into_iter().next());
             Some(Policy { bytes: inner.as_bytes().to_vec(), tree, text: inner.to_owned() })
         }
         _ => None,

@@ -4,7 +4,7 @@
 //! only where the message itself quotes it. So an excerpt never shows more of a document than the message does, and those
 //! show no secrets.
 
-use super::secrets::is_secret;
+use super::secrets::may_hold_secret;
 use super::tree::Place;
 use super::{Found, Policy};
 
@@ -57,7 +57,7 @@ fn is_quoted(found: &Found<'_>, message: &str) -> bool {
         Some(_) => message.contains(": found \""),
         None => message.contains(": found "),
     };
-    found.is_exact && quotes && !is_secret(&found.path)
+    found.is_exact && quotes && !may_hold_secret(&found.path, found.node)
 }
 
 /// The text at a place, where that is known and all on one line.
@@ -110,6 +110,9 @@ mod tests {
             ("sampling: { force: { secret: s3cr3t } }", "sampling.force.secret: found \"x\""),
             ("trace: { x: { y: s3cr3t } }", "trace.x: found an object, accepted: a string"),
             ("trace:\n  mode: |\n    s3cr3t\n    s3cr3t\n", "trace.mode: found \"s3cr3t"),
+            // The query of a path, however it is written.
+            ("http: { path: 'a?s3cr3t' }", "http.path: found \"a\" with a query"),
+            ("http: { path: \"a\\x3fs3cr3t\" }", "http.path: found \"a\" with a query"),
         ];
         for (text, message) in table {
             let shown = excerpt(text, message);

@@ -4,6 +4,7 @@ mod carriers;
 mod excerpt;
 pub(crate) mod json;
 mod locate;
+mod reader;
 pub(crate) mod secrets;
 pub(crate) mod tree;
 
@@ -11,17 +12,21 @@ pub(crate) use excerpt::Excerpt;
 pub(crate) use locate::{Found, locate};
 
 use anyhow::{Context, Result, bail};
+use sluicegate_policy::Document;
 use std::io::Read;
 use tree::{Node, SyntaxError};
 
 /// The name that stands for standard input.
 pub(crate) const STDIN: &str = "-";
 
+/// The filters read JSON behind it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A policy, and where it stands.
 pub(crate) struct Policy {
     /// The document as the filters get it: JSON.
     pub(crate) bytes: Vec<u8>,
-    /// The same with places; `None` where the text is no document at all.
+    /// The same with places; `None` where the text is no document at all, or JSON that is broken.
     pub(crate) tree: Option<Node>,
     /// What the file holds: the places are its.
     pub(crate) text: String,
@@ -53,7 +58,7 @@ impl File {
 
     /// Reads what a file of this name holds. `.json` is JSON to the letter, as the filters read it; anything else may be YAML.
     pub(crate) fn of(name: &str, bytes: Vec<u8>) -> Result<File> {
-        let is_json = name.ends_with(".json") || (!is_yaml(name) && is_json(&bytes));
+        let is_json = name.ends_with(".json") || (!is_yaml(name) && holds_json(&bytes));
         let file = |policies| Ok(File { name: name.to_owned(), policies });
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -78,7 +83,9 @@ impl File {
         if documents.len() > 1 {
             bail!("{name} holds {} documents, and a policy is one", documents.len());
         }
-        let tree = documents.into_iter().next();
+        // What is no JSON may be YAML, and say something else there.
+        let is_of_text = !is_json || holds_json(text.as_bytes());
+        let tree = documents.into_iter().next().filter(|_| is_of_text);
         let bytes = match &tree {
             Some(tree) if !is_json => json::compact(tree).into_bytes(),
             _ if is_json => text.clone().into_bytes(),
@@ -103,6 +110,12 @@ impl File {
 }
 
 impl Policy {
+    /// Whether it has no field at all. A plugin without configuration has such a policy; nobody who puts one into etcd means
+    /// it.
+    pub(crate) fn says_nothing(&self) -> bool {
+        Document::parse(&self.bytes, &|_| None).is_ok_and(|document| document.says_nothing())
+    }
+
     /// The document with places; nothing at all is an object without fields.
     pub(crate) fn root(&self) -> Node {
         self.tree.clone().unwrap_or_else(|| Node::of_fields(Vec::new()))
@@ -114,7 +127,8 @@ fn is_yaml(name: &str) -> bool {
 }
 
 /// Whether text without a telling name is JSON. YAML may begin with a brace as well.
-fn is_json(bytes: &[u8]) -> bool {
+fn holds_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 

@@ -10,12 +10,24 @@ pub(crate) const OTHER: &str = "(another secret)";
 
 /// Whether what stands under this path is a secret, or part of one. A field under such a name is one, wherever it is:
 /// `sampling.force.secret`, `access_log.redact.hash_key`, `policy_source.etcd.password`; and so are the values of the headers
-/// that a collector is sent, which are credentials.
+/// that a collector or a server of policies is sent, which are credentials.
 pub(crate) fn is_secret(path: &str) -> bool {
     const NAMES: [&str; 6] = ["secret", "hash_key", "password", "token", "api_key", "credentials"];
     let mut steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']').trim_matches('"'));
     let is_named = |step: &str| NAMES.iter().any(|name| step.eq_ignore_ascii_case(name));
-    steps.any(is_named) || (path.contains("otlp.headers") && path.ends_with(".value"))
+    let is_sent = |list| path.split_once(list).is_some_and(|(_, item): (_, &str)| item.contains("].value"));
+    steps.any(is_named) || is_sent("otlp.headers[") || is_sent("http.headers[")
+}
+
+/// Whether this is the path of a request of the module's own, the query of which may hold a token: `policy_source.http.path`,
+/// and that of a collector.
+fn is_request_path(path: &str) -> bool {
+    ["http.path", "otlp.path"].iter().any(|field| path.contains(field))
+}
+
+/// Whether what stands there is a secret, or may have one in it.
+pub(crate) fn may_hold_secret(path: &str, node: &Node) -> bool {
+    is_secret(path) || (is_request_path(path) && node.text().is_some_and(|text| text.contains('?')))
 }
 
 /// A copy of the document in which every secret that is written in it is hidden. Where another document is given, one that
@@ -43,6 +55,7 @@ fn hide(node: &Node, other: Option<&Node>, path: &str) -> Node {
         }
         // The name of a variable is told by errors as well.
         _ if is_secret(path) && !path.ends_with(".env") => Value::String(veil(node, other).to_owned()),
+        Value::String(text) if is_request_path(path) => Value::String(without_query(text, other.and_then(Node::text))),
         _ => node.clone().value,
     };
     Node { value, at: node.at }
@@ -53,6 +66,25 @@ fn veil(node: &Node, other: Option<&Node>) -> &'static str {
         Some(other) if other.text() != node.text() => OTHER,
         _ => HIDDEN,
     }
+}
+
+/// The path of a request, and of its query the names alone.
+fn without_query(text: &str, other: Option<&str>) -> String {
+    let Some((path, query)) = text.split_once('?') else { return text.to_owned() };
+    let mut others = other.and_then(|other| other.split_once('?')).map(|(_, query)| query.split('&'));
+    let hide = |parameter: &str| {
+        let other = others.as_mut().map(|others| others.next().unwrap_or_default());
+        let veil = if other.is_some_and(|other| other != parameter) { OTHER } else { HIDDEN };
+        match parameter.split_once('=') {
+            // Behind a name; what ends in = may be all of a token.
+            Some((name, value)) if !value.trim_matches('=').is_empty() => format!("{name}={veil}"),
+            // Of Consul's, which must be there.
+            None if parameter == "raw" => parameter.to_owned(),
+            _ => veil.to_owned(),
+        }
+    };
+    let shown: Vec<_> = query.split('&').map(hide).collect();
+    format!("{path}?{}", shown.join("&"))
 }
 
 #[cfg(test)]
@@ -73,11 +105,13 @@ mod tests {
             "access_log.otlp.headers[0].value",
             "trace.spans.otlp.headers[12].value",
             "policy_source.etcd.password",
+            "policy_source.http.headers[0].value",
+            "policy_source.http.headers[0].value[1]",
             r#"trace["Password"]"#,
         ] {
             assert!(is_secret(path), "{path}");
         }
-        for path in ["sampling.force.header", "access_log.otlp.headers[0].name", "breaker.fallback.value", ""] {
+        for path in ["sampling.force.header", "policy_source.http.headers[0].name", "breaker.fallback.value", ""] {
             assert!(!is_secret(path), "{path}");
         }
     }
@@ -98,5 +132,38 @@ mod tests {
     fn a_secret_of_the_wrong_kind_is_hidden_too() {
         let text = json::compact(&hidden(&one("{force: {secret: [s3cr3t-1, {x: s3cr3t-2}, 17]}}"), None));
         assert_eq!(text, r#"{"force":{"secret":["(a secret)",{"x":"(a secret)"},"(a secret)"]}}"#);
+    }
+
+    #[test]
+    fn of_a_query_the_names_are_shown_alone() {
+        let at = |path: &str| format!("{{policy_source: {{http: {{path: '{path}'}}}}}}");
+        let shown = |path: &str, other: Option<&str>| {
+            let other = other.map(|other| one(&at(other)));
+            let shown = hidden(&one(&at(path)), other.as_ref());
+            shown.dig(&["policy_source", "http", "path"]).and_then(Node::text).unwrap().to_owned()
+        };
+        for (path, other, wanted) in [
+            ("/a", None, "/a"),
+            ("/a?raw&token=s3cr3t", None, "/a?raw&token=(a secret)"),
+            ("/a?raw&token=s3cr3t", Some("/b?raw&token=s3cr3t"), "/a?raw&token=(a secret)"),
+            (
+                "/a?raw&token=s3cr3t&dc=b",
+                Some("/a?raw&token=s3cr3t-2&dc=b"),
+                "/a?raw&token=(another secret)&dc=(a secret)",
+            ),
+            ("/a?raw&token=s3cr3t", Some("/a"), "/a?raw&token=(a secret)"),
+            ("/a?raw&token=s3cr3t", Some("/a?raw"), "/a?raw&token=(another secret)"),
+            // Not to be told from a token alone.
+            ("/a?s3cr3t", None, "/a?(a secret)"),
+            ("/a?s3cr3t==", None, "/a?(a secret)"),
+            ("a?=s3cr3t?s3cr3t", None, "a?=(a secret)"),
+        ] {
+            assert_eq!(shown(path, other), wanted, "{path}");
+        }
+        let others = one(
+            "{trace: {spans: {otlp: {path: '/v1?s3cr3t'}}}, match: {path: {exact: '/a?b'}}, http: {path: ['/?s3cr3t']}}",
+        );
+        let others = json::compact(&hidden(&others, None));
+        assert!(!others.contains("s3cr3t") && others.contains("/a?b"), "{others}");
     }
 }

@@ -2,9 +2,7 @@
 //!
 //! One reader for both: JSON is YAML, and only one of the two tells positions.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
-use std::fmt;
+use super::reader::Reading;
 
 /// A value and its place. It has no `Debug`, so that no `{:?}` can print a secret.
 pub(crate) struct Node {
@@ -57,7 +55,8 @@ pub(crate) struct SyntaxError {
 
 /// Reads the documents of a text: one, or several between `---`.
 pub(crate) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    serde_saphyr::from_multiple::<Node>(text).map_err(|error| SyntaxError::of(&error))
+    let documents = serde_saphyr::from_multiple::<Reading>(text).map_err(|error| SyntaxError::of(&error))?;
+    Ok(documents.into_iter().map(Reading::into_node).collect())
 }
 
 impl Node {
@@ -130,7 +129,7 @@ impl Clone for Node {
 }
 
 impl Place {
-    fn of(location: &serde_saphyr::Location) -> Place {
+    pub(super) fn of(location: &serde_saphyr::Location) -> Place {
         let span = location.span();
         let bytes = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
         Place {
@@ -155,75 +154,6 @@ impl SyntaxError {
             text => text,
         };
         SyntaxError { at, message: message.to_owned() }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Node, D::Error> {
-        let Spanned { value, referenced, .. } = Spanned::<Value>::deserialize(yaml)?;
-        Ok(Node { value, at: Place::of(&referenced) })
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Value, D::Error> {
-        yaml.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Unsigned(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(u64::try_from(value).map_or(Value::Negative(value), Value::Unsigned))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some((Spanned { value: name, referenced, .. }, node)) =
-            object.next_entry::<Spanned<String>, Node>()?
-        {
-            fields.push(Field { name, at: Place::of(&referenced), node });
-        }
-        Ok(Value::Object(fields))
     }
 }
 

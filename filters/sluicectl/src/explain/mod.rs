@@ -1,5 +1,6 @@
 //! `sluicectl explain`: what a policy does to a request.
 
+mod answer;
 mod breaker;
 mod message;
 mod rules;
@@ -10,6 +11,7 @@ use crate::console::{Answer, Console};
 use crate::document::{File, Policy, json, locate, tree};
 use crate::report::{self, Format};
 use crate::verdict::{self, Judging};
+use answer::Answered;
 use anyhow::Result;
 use clap::ValueEnum;
 use message::Headers;
@@ -85,14 +87,16 @@ impl Explanation<'_> {
             upstream: &self.came.outcome.upstream,
             cluster: self.scene.cluster,
             route: self.scene.route,
-            status: self.scene.status,
+            status: self.came.answer.status,
         };
         title("rules", out)?;
         self.write_rules(&document, &seen, out)?;
         title("request, as the upstream gets it", out)?;
         self.write_changes(self.scene.request, &self.came.outcome.upstream, out)?;
-        if let Some(reply) = &self.came.outcome.reply {
-            writeln!(out, "  the upstream gets nothing: a filter answers {}", reply.status)?;
+        if self.came.outcome.reply.is_some() {
+            let Answered { status, grpc_status, .. } = self.came.answer;
+            let grpc = if self.is_grpc() { format!(", grpc-status {grpc_status}") } else { String::new() };
+            writeln!(out, "  the upstream gets nothing: a filter answers {status}{grpc}")?;
         }
         title("response, as the caller gets it", out)?;
         self.write_response(out)?;
@@ -106,9 +110,13 @@ impl Explanation<'_> {
         self.write_record(&document, out)?;
         writeln!(
             out,
-            "\nTrace ids, span ids, request ids and times are made up; the load is none, and no breaker is open."
+            "\nTrace ids, span ids, request ids and times are made up; the load is none, and no upstream has failed."
         )?;
         Ok(())
+    }
+
+    fn is_grpc(&self) -> bool {
+        answer::is_grpc_request(self.scene.request)
     }
 
     fn write_rules(&self, document: &Document<'_>, seen: &Seen<'_>, out: &mut dyn Write) -> Result<()> {
@@ -133,23 +141,22 @@ impl Explanation<'_> {
     fn write_changes(&self, before: &Headers, after: &HeaderMap, out: &mut dyn Write) -> Result<()> {
         let before = HeaderMap::from_pairs(before);
         let mut is_same = true;
-        for (name, value) in after.iter() {
-            let name = String::from_utf8_lossy(name);
-            let value = String::from_utf8_lossy(value);
-            match before.text(&name, usize::MAX) {
-                Some(old) if old == value => continue,
-                Some(old) => writeln!(out, "  {} {name}: {value}  (was {old})", "~".yellow())?,
-                None => writeln!(out, "  {} {name}: {value}", "+".green())?,
+        for name in names(after) {
+            let (old, new) = (values(&before, &name), values(after, &name));
+            if old == new {
+                continue;
             }
             is_same = false;
-        }
-        for (name, _) in before.iter() {
-            let name = String::from_utf8_lossy(name);
-            if after.get(&name).is_none() {
-                // Not its value: what is taken away may be a secret.
-                writeln!(out, "  {} {name}", "-".red())?;
-                is_same = false;
+            if old.is_empty() {
+                new.iter().try_for_each(|value| writeln!(out, "  {} {name}: {value}", "+".green()))?;
+            } else {
+                writeln!(out, "  {} {name}: {}  (was {})", "~".yellow(), new.join(", "), old.join(", "))?;
             }
+        }
+        for name in names(&before).iter().filter(|name| after.get(name).is_none()) {
+            // Not its value: what is taken away may be a secret.
+            writeln!(out, "  {} {name}", "-".red())?;
+            is_same = false;
         }
         if is_same {
             writeln!(out, "  as it came")?;
@@ -160,13 +167,16 @@ impl Explanation<'_> {
     fn write_response(&self, out: &mut dyn Write) -> Result<()> {
         let outcome = &self.came.outcome;
         let Some(reply) = &outcome.reply else {
-            return self.write_changes(self.scene.response, &outcome.downstream, out);
+            self.write_changes(self.scene.response, &outcome.downstream, out)?;
+            if self.came.answer.is_taken_to_be_ok {
+                writeln!(out, "  its grpc-status is taken to be 0, as --response names none")?;
+            }
+            return Ok(());
         };
-        for (name, value) in outcome.downstream.iter() {
-            writeln!(out, "  {}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))?;
-        }
-        if !reply.body.is_empty() {
-            writeln!(out, "\n  {}", String::from_utf8_lossy(&reply.body))?;
+        let (headers, body) = answer::sent(self.scene.request, reply, &outcome.downstream);
+        headers.iter().try_for_each(|(name, value)| writeln!(out, "  {name}: {value}"))?;
+        if !body.is_empty() {
+            writeln!(out, "\n  {}", String::from_utf8_lossy(body))?;
         }
         Ok(())
     }
@@ -234,6 +244,22 @@ impl Explanation<'_> {
         writeln!(out, "  {section} {why}")?;
         Ok(())
     }
+}
+
+/// The names in the order of their first appearance.
+fn names(headers: &HeaderMap) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, _) in headers.iter() {
+        let name = String::from_utf8_lossy(name).into_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
+    headers.all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 fn title(text: &str, out: &mut dyn Write) -> std::io::Result<()> {

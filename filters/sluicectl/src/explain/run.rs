@@ -1,6 +1,7 @@
 //! The request, through all filters, on a proxy in memory.
 
 use super::Side;
+use super::answer::Answered;
 use super::message::Headers;
 use crate::document::Policy;
 use crate::document::json;
@@ -26,6 +27,8 @@ pub(super) struct Scene<'s> {
 /// What came of it.
 pub(super) struct Came {
     pub(super) outcome: Outcome,
+    /// What the proxy told of the answer.
+    pub(super) answer: Answered,
     /// The log record, as a line of JSON.
     pub(super) record: Option<String>,
     /// Why there is none, in the word of the counter that counts it.
@@ -40,6 +43,16 @@ const REASONS: [&str; 4] = ["drop", "severity", "sampling", "burst"];
 /// # Errors
 /// Where the filters do not start, which a policy that was checked does not lead to.
 pub(super) fn run(policy: &Policy, scene: &Scene<'_>) -> Result<Came> {
+    let came = attempt(policy, scene, Answered::of_upstream(scene))?;
+    match &came.outcome.reply {
+        // What a proxy tells of it when the exchange is over is known only now. The rest is the same every time.
+        Some(reply) => attempt(policy, scene, Answered::of_filter(scene, reply)),
+        None => Ok(came),
+    }
+}
+
+/// An exchange of which the proxy tells that it got this answer.
+fn attempt(policy: &Policy, scene: &Scene<'_>, answer: Answered) -> Result<Came> {
     let proxy = Double::new();
     proxy.advance(BEGIN);
     for variable in verdict::of_policy(policy, Judging::default()).variables {
@@ -47,7 +60,7 @@ pub(super) fn run(policy: &Policy, scene: &Scene<'_>) -> Result<Came> {
             proxy.set_environment(&variable, &value);
         }
     }
-    set_the_scene(proxy, scene);
+    set_the_scene(proxy, scene, &answer);
     let document = json::compact(&with_line_of_log(policy.root()));
     let mut running = match proxy.start::<Suite>(&document) {
         Ok(running) => running,
@@ -64,11 +77,11 @@ pub(super) fn run(policy: &Policy, scene: &Scene<'_>) -> Result<Came> {
         proxy.metric(&format!("sluicegate_access_log_not_kept_total.reason={reason}")).is_some_and(|count| count > 0)
     };
     let not_kept = REASONS.iter().find(is_counted).copied();
-    Ok(Came { outcome, record, not_kept })
+    Ok(Came { outcome, answer, record, not_kept })
 }
 
 /// What a proxy tells the filters.
-fn set_the_scene(proxy: &Double, scene: &Scene<'_>) {
+fn set_the_scene(proxy: &Double, scene: &Scene<'_>, answer: &Answered) {
     let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX).to_le_bytes();
     let direction: i64 = match scene.side {
         Side::Inbound => 1,
@@ -79,10 +92,13 @@ fn set_the_scene(proxy: &Double, scene: &Scene<'_>) {
     proxy.set("xds\0cluster_name", scene.cluster);
     proxy.set("xds\0route_name", scene.route);
     proxy.set("request\0time", nanoseconds(BEGIN));
-    proxy.set("request\0duration", nanoseconds(scene.duration));
+    proxy.set("request\0duration", nanoseconds(answer.duration));
     proxy.set("request\0protocol", "HTTP/1.1");
-    proxy.set("response\0code", i64::from(scene.status).to_le_bytes());
-    proxy.set("response\0code_details", "via_upstream");
+    proxy.set("response\0code", i64::from(answer.status).to_le_bytes());
+    proxy.set("response\0grpc_status", answer.grpc_status.to_le_bytes());
+    if !answer.is_of_filter {
+        proxy.set("response\0code_details", "via_upstream");
+    }
     proxy.set("response\0flags", 0i64.to_le_bytes());
 }
 

@@ -1,41 +1,64 @@
-//! `sluicectl diff`: how a policy differs from the one in etcd.
+//! `sluicectl diff`: how a policy, or one that was in force, differs from the one that is.
 
 use super::etcd::Etcd;
 use super::kept::Kept;
-use super::{accepted, standing};
+use super::{accepted, is_takeable, rollback, standing};
 use crate::cli::DiffArgs;
 use crate::console::{Answer, Console};
 use crate::document::tree::{Node, Value};
 use crate::document::{File, Policy, json, secrets};
 use crate::verdict::{self, Judging};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use owo_colors::OwoColorize;
 use similar::{ChangeTag, TextDiff};
 use std::io::Write;
 
 pub(crate) fn run(args: &DiffArgs, console: &mut Console) -> Result<Answer> {
-    let file = File::read(&args.file)?;
+    match &args.file {
+        Some(name) => with_file(name, args, console),
+        None => with_earlier(args, console),
+    }
+}
+
+/// What a push would change.
+fn with_file(name: &str, args: &DiffArgs, console: &mut Console) -> Result<Answer> {
+    let file = File::read(name)?;
     // Which of its values are secrets is known of a policy that is right.
     let Some(policy) = accepted(&file, console)? else { return Ok(Answer::No) };
-    let here = policy.root();
-    let etcd = Etcd::connect(&args.etcd)?;
-    let kept = Kept::read(&etcd, &args.etcd.key)?;
+    let kept = Kept::read(&Etcd::connect(&args.etcd)?, &args.etcd.key)?;
+    show(&kept, &policy.root(), &file.name, console)
+}
+
+/// What a rollback would change.
+fn with_earlier(args: &DiffArgs, console: &mut Console) -> Result<Answer> {
+    let kept = Kept::read(&Etcd::connect(&args.etcd)?, &args.etcd.key)?;
+    let target = rollback::target(&kept, args.to)?;
+    let name = format!("{} at revision {}", kept.key, target.revision);
+    if !is_takeable(&target.value)? {
+        bail!(
+            "{name} is nothing that proxies would take, so a rollback does not put it back; --to shows another value"
+        );
+    }
+    show(&kept, &document(&name, &target.value)?, &name, console)
+}
+
+/// What would change if this came into force.
+fn show(kept: &Kept, new: &Node, name: &str, console: &mut Console) -> Result<Answer> {
     let there = kept.current.as_ref().map(|current| document(&kept.key, &current.value)).transpose()?;
     let nothing = String::new();
     let there_text = there.as_ref().map_or(nothing, |there| json::pretty(&secrets::hidden(there, None)));
-    let mut shown = secrets::hidden(&here, there.as_ref());
+    let mut shown = secrets::hidden(new, there.as_ref());
     if let Some(there) = &there {
         align(&mut shown, there);
     }
-    let here_text = json::pretty(&shown);
-    let names = (format!("{} ({})", kept.key, standing(kept.revision())), file.name.as_str());
-    let is_same = write(&there_text, &here_text, names, &mut console.out)?;
+    let names = (format!("{} ({})", kept.key, standing(kept.revision())), name);
+    let is_same = write(&there_text, &json::pretty(&shown), names, &mut console.out)?;
     Ok(Answer::yes_if(is_same))
 }
 
-fn document(key: &str, value: &[u8]) -> Result<Node> {
-    let file = File::of(&format!("{key}.json"), value.to_vec())?;
-    ensure!(verdict::of_file(&file, Judging::default()).is_accepted(), "{key} holds no valid policy");
+fn document(name: &str, value: &[u8]) -> Result<Node> {
+    let file = File::of("policy.json", value.to_vec())?;
+    ensure!(verdict::of_file(&file, Judging::default()).is_accepted(), "{name} holds no valid policy");
     Ok(file.only()?.map(Policy::root).unwrap_or_else(|_| Node::of_fields(Vec::new())))
 }
 

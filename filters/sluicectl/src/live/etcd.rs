@@ -47,6 +47,17 @@ pub(super) struct Etcd {
 impl Etcd {
     /// Connects, and logs in where there is a user.
     pub(super) fn connect(args: &EtcdArgs) -> Result<Etcd> {
+        // Before anything that shows them.
+        ensure!(
+            !args.etcd.contains('@'),
+            "an endpoint has no user and no password in it, where everybody on the machine sees them: --user names the \
+             user, and the password is to be in the environment variable {PASSWORD}"
+        );
+        ensure!(
+            !args.user.as_ref().is_some_and(|user| user.contains(':')),
+            "--user takes no password, which everybody on the machine would see, and a user's name has no colon: the \
+             password is to be in the environment variable {PASSWORD}"
+        );
         let endpoint = args.etcd.trim_end_matches('/').to_owned();
         let is_url = endpoint.starts_with("http://") || endpoint.starts_with("https://");
         ensure!(is_url, "not an endpoint: {endpoint:?}; such as http://127.0.0.1:2379");
@@ -65,8 +76,8 @@ impl Etcd {
             .new_agent();
         let mut etcd = Etcd { agent, endpoint, token: None };
         if let Some(user) = &args.user {
-            let password =
-                std::env::var(PASSWORD).map_err(|_| anyhow!("the password of {user} is to be in {PASSWORD}"))?;
+            let password = std::env::var(PASSWORD)
+                .map_err(|_| anyhow!("the password of {user} is to be in the environment variable {PASSWORD}"))?;
             let answer = etcd.post("auth/authenticate", &json!({ "name": user, "password": password }))?;
             let token = answer.get("token").and_then(Value::as_str).context("etcd gave no token")?;
             etcd.token = Some(token.to_owned());

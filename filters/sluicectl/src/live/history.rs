@@ -1,11 +1,10 @@
 //! `sluicectl history`: the policies that there were.
 
 use super::etcd::Etcd;
+use super::is_takeable;
 use super::kept::Kept;
 use crate::cli::HistoryArgs;
 use crate::console::{Answer, Console};
-use crate::document::File;
-use crate::verdict::{self, Judging};
 use anyhow::Result;
 use owo_colors::OwoColorize;
 use sluicegate_policy::Fnv;
@@ -29,8 +28,7 @@ pub(crate) fn run(args: &HistoryArgs, console: &mut Console) -> Result<Answer> {
 fn line(revision: i64, value: &[u8], state: &str) -> Result<String> {
     let mut hash = Fnv::new();
     hash.write(value);
-    let file = File::of("policy.json", value.to_vec())?;
-    let wrong = if verdict::of_file(&file, Judging::default()).is_accepted() { "" } else { "no valid policy" };
+    let wrong = if is_takeable(value)? { "" } else { "no valid policy" };
     let separator = if state.is_empty() || wrong.is_empty() { "" } else { ", " };
     let (bytes, hash) = (value.len(), hash.value() >> 32);
     Ok(format!("{revision:>10}  {bytes:>6}  {hash:08x}  {state}{separator}{wrong}"))

@@ -35,10 +35,9 @@ pub(super) struct Earlier {
 
 impl Kept {
     /// # Errors
-    /// Where the key is one of a history.
+    /// Where no proxy can watch the key, or it is one of a history.
     pub(super) fn read(etcd: &Etcd, key: &str) -> Result<Kept> {
-        ensure!(!key.is_empty(), "the key is empty");
-        ensure!(!key.contains(HISTORY), "{key} is kept for the history of another key");
+        check(key)?;
         let (from, to) = (format!("{key}{HISTORY}"), format!("{key}{}", end(HISTORY)));
         let (current, entries) = etcd.get_with_range(key, &from, &to)?;
         Ok(Kept { key: key.to_owned(), current, earlier: earlier(&from, entries) })
@@ -105,6 +104,22 @@ impl Kept {
     }
 }
 
+/// The longest key that a proxy can watch, in bytes: of `policy_source.etcd.key`.
+const LONGEST_KEY: usize = 1_024;
+
+/// What no proxy watches would be written for nobody; and what cannot be seen was not meant.
+fn check(key: &str) -> Result<()> {
+    ensure!(!key.is_empty(), "the key is empty");
+    ensure!(!key.chars().any(char::is_control), "the key {key:?} has a control character in it");
+    let length = key.len();
+    ensure!(
+        length <= LONGEST_KEY,
+        "the key has {length} bytes, and policy_source.etcd.key takes {LONGEST_KEY} at most: no proxy could watch it"
+    );
+    ensure!(!key.contains(HISTORY), "{key} is kept for the history of another key");
+    Ok(())
+}
+
 /// The values of a history. What else somebody may have put beside them is left alone.
 fn earlier(prefix: &str, entries: Vec<Entry>) -> Vec<Earlier> {
     let name = |entry: &Entry| entry.key.strip_prefix(prefix).map(str::to_owned);
@@ -134,6 +149,8 @@ fn end(prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::File;
+    use crate::verdict::{self, Judging};
 
     fn entry(key: &str, mod_revision: i64) -> Entry {
         Entry { key: key.to_owned(), value: mod_revision.to_string().into_bytes(), mod_revision }
@@ -206,5 +223,26 @@ mod tests {
             earlier("k.history/", entries).iter().map(|earlier| (earlier.revision, earlier.is_rolled_back)).collect();
         assert_eq!(found, [(9, false), (7, true)]);
         assert_eq!(end(HISTORY), ".history0");
+    }
+
+    /// The verdict of the code that reads `policy_source.etcd.key`.
+    fn is_watched(key: &str) -> bool {
+        let source =
+            serde_json::json!({ "version": "1.0", "policy_source": { "etcd": { "cluster": "etcd", "key": key } } });
+        let file = File::of("policy.json", source.to_string().into_bytes()).unwrap();
+        verdict::of_file(&file, Judging::default()).is_accepted()
+    }
+
+    #[test]
+    fn a_key_is_one_that_proxies_can_watch() {
+        for key in ["/k".to_owned(), "größe".to_owned(), "k".repeat(1_024)] {
+            assert!(check(&key).is_ok() && is_watched(&key), "{key}");
+        }
+        for key in ["".to_owned(), "k".repeat(1_025), "ü".repeat(513)] {
+            assert!(check(&key).is_err() && !is_watched(&key), "{key}");
+        }
+        for key in ["/k\n", "/k\u{7f}", "/\u{85}k", "/k.history/1"] {
+            assert!(check(key).is_err(), "{key:?}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::verdict::{self, Judging};
 use anyhow::Result;
 use etcd::{Change, Etcd, Outcome};
 use kept::Kept;
+use sluicegate_policy::Version;
 
 /// The policy of a file that proxies would take; `None` where they would not, which has been told.
 fn accepted<'f>(file: &'f File, console: &mut Console) -> Result<Option<&'f Policy>> {
@@ -26,6 +27,30 @@ fn accepted<'f>(file: &'f File, console: &mut Console) -> Result<Option<&'f Poli
         report::write(Format::Text, &[(file.name.clone(), judged)], &mut console.err)?;
     }
     Ok(policy.ok().filter(|_| is_accepted))
+}
+
+/// A policy that proxies would take from etcd; `None` where they would not, which has been told. There it must say something.
+fn takeable<'f>(file: &'f File, console: &mut Console) -> Result<Option<&'f Policy>> {
+    let Some(policy) = accepted(file, console)? else { return Ok(None) };
+    if policy.says_nothing() {
+        writeln!(
+            console.err,
+            "{}: it says nothing, and proxies take no such policy from etcd; at least it says its version: \
+             {{\"version\": \"{}\"}}, which has the defaults in force. To have the plugin configuration in force again, \
+             delete the key (etcdctl del)",
+            file.name,
+            Version::CURRENT
+        )?;
+        return Ok(None);
+    }
+    Ok(Some(policy))
+}
+
+/// Whether proxies would take this value of a key.
+fn is_takeable(value: &[u8]) -> Result<bool> {
+    let file = File::of("policy.json", value.to_vec())?;
+    let is_accepted = verdict::of_file(&file, Judging::default()).is_accepted();
+    Ok(is_accepted && file.only()?.is_ok_and(|policy| !policy.says_nothing()))
 }
 
 /// Makes changes, and says what came of it.

@@ -2,7 +2,7 @@
 
 use super::etcd::Etcd;
 use super::kept::Kept;
-use super::{accepted, change, standing};
+use super::{change, standing, takeable};
 use crate::cli::PushArgs;
 use crate::console::{Answer, Console};
 use crate::document::File;
@@ -10,7 +10,7 @@ use anyhow::Result;
 
 pub(crate) fn run(args: &PushArgs, console: &mut Console) -> Result<Answer> {
     let file = File::read(&args.file)?;
-    let Some(policy) = accepted(&file, console)? else { return Ok(Answer::No) };
+    let Some(policy) = takeable(&file, console)? else { return Ok(Answer::No) };
     if policy.root().get("policy_source").is_some() {
         let text = "policy_source does not count in a policy from there: that of the plugin's configuration does";
         writeln!(console.err, "{}: {text}", file.name)?;

@@ -1,13 +1,11 @@
 //! `sluicectl rollback`: an earlier policy comes back.
 
-use super::change;
 use super::etcd::Etcd;
 use super::kept::{Earlier, Kept};
+use super::{change, is_takeable, takeable};
 use crate::cli::RollbackArgs;
 use crate::console::{Answer, Console};
 use crate::document::File;
-use crate::report::{self, Format};
-use crate::verdict::{self, Judging};
 use anyhow::{Context, Result, bail};
 
 pub(crate) fn run(args: &RollbackArgs, console: &mut Console) -> Result<Answer> {
@@ -15,10 +13,10 @@ pub(crate) fn run(args: &RollbackArgs, console: &mut Console) -> Result<Answer> 
     let kept = Kept::read(&etcd, &args.etcd.key)?;
     let target = target(&kept, args.to)?;
     // Proxies would leave it, and what is in force now would stay.
-    let file = File::of(&format!("{} at revision {}.json", kept.key, target.revision), target.value.clone())?;
-    let judged = verdict::of_file(&file, Judging::default());
-    if !judged.is_accepted() {
-        report::write(Format::Text, &[(file.name, judged)], &mut console.err)?;
+    let mut file = File::of("policy.json", target.value.clone())?;
+    file.name = format!("{} at revision {}", kept.key, target.revision);
+    if takeable(&file, console)?.is_none() {
+        writeln!(console.err, "sluicectl: {}", refusal(&kept, target, args.to)?)?;
         return Ok(Answer::No);
     }
     let what = match &kept.current {
@@ -35,7 +33,25 @@ pub(crate) fn run(args: &RollbackArgs, console: &mut Console) -> Result<Answer> 
     change(&etcd, &kept, &kept.put_back(target), &what, console)
 }
 
-fn target(kept: &Kept, to: Option<i64>) -> Result<&Earlier> {
+/// Why nothing is put back, and what could be. Not done unasked: it takes more back than the last change.
+fn refusal(kept: &Kept, target: &Earlier, to: Option<i64>) -> Result<String> {
+    let Kept { key, earlier, .. } = kept;
+    let chosen = match to {
+        Some(_) => "is what --to asks for",
+        None => "is the newest that was not rolled back",
+    };
+    let refused =
+        format!("{key}: revision {} {chosen}, and proxies would not take it: nothing was changed", target.revision);
+    for other in earlier.iter().filter(|other| other.revision < target.revision && !other.is_rolled_back) {
+        if is_takeable(&other.value)? {
+            return Ok(format!("{refused}; they would take the one before it, --to {}", other.revision));
+        }
+    }
+    Ok(format!("{refused}; there is none before it that they would take"))
+}
+
+/// The value that comes back.
+pub(super) fn target(kept: &Kept, to: Option<i64>) -> Result<&Earlier> {
     let key = &kept.key;
     if let Some(revision) = to {
         let found = kept.earlier.iter().find(|earlier| earlier.revision == revision);

@@ -28,7 +28,7 @@ pub(super) fn write(manifest: &Manifest<'_>) -> Result<(&'static str, Node)> {
     let mut wasm = vec![
         ("name", Node::of_text(manifest.args.plugin.name())),
         ("rootID", Node::of_text(manifest.args.plugin.name())),
-        ("code", code(&manifest.image())),
+        ("code", code(&manifest.image())?),
         ("config", manifest.policy.clone()),
     ];
     if let Some(variables) = manifest.variables("hostKeys", Node::clone) {
@@ -47,12 +47,19 @@ pub(super) fn write(manifest: &Manifest<'_>) -> Result<(&'static str, Node)> {
     Ok(("", document))
 }
 
-/// Images are named without a scheme here; a module may also come over HTTP.
-fn code(image: &str) -> Node {
+/// Images are named without a scheme here; a module may also come over HTTP. There is no third source.
+fn code(image: &str) -> Result<Node> {
     let source = |url: &str| Node::of_fields(vec![("url", Node::of_text(url))]);
     if image.starts_with("http://") || image.starts_with("https://") {
-        return Node::of_fields(vec![("type", Node::of_text("HTTP")), ("http", source(image))]);
+        return Ok(Node::of_fields(vec![("type", Node::of_text("HTTP")), ("http", source(image))]));
     }
     let url = image.strip_prefix("oci://").unwrap_or(image);
-    Node::of_fields(vec![("type", Node::of_text("Image")), ("image", source(url))])
+    ensure!(
+        url.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && !url.contains("://")
+            && !url.starts_with("file:"),
+        "--image with --envoy-gateway is an OCI image, such as oci://registry.example/sluicegate/suite:1.0, or an http:// or \
+         https:// URL: Envoy Gateway fetches modules from nowhere else, and not from {image:?}"
+    );
+    Ok(Node::of_fields(vec![("type", Node::of_text("Image")), ("image", source(url))]))
 }

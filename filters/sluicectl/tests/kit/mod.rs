@@ -3,6 +3,8 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code, clippy::expect_used)]
 
+pub(crate) mod mutated;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,13 +27,26 @@ pub(crate) fn run_with(args: &[&str], variables: &[(&str, &str)], input: &str) -
     run_in(&root(), args, variables, input)
 }
 
-/// Runs the command in this folder.
-pub(crate) fn run_in(folder: &Path, args: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
+/// Runs the command with nobody who reads what it says; its exit code, `None` where a signal ended it.
+pub(crate) fn run_unheard(args: &[&str]) -> Option<i32> {
+    let closed = || std::io::pipe().expect("a pipe").1;
+    let mut command = command(args);
+    command.stdin(Stdio::null()).stdout(closed()).stderr(closed()).status().expect("sluicectl starts").code()
+}
+
+fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicectl"));
     for variable in ["NO_COLOR", "CLICOLOR_FORCE", "SLUICECTL_PASSWORD"] {
         command.env_remove(variable);
     }
-    command.args(args).envs(variables.iter().copied()).current_dir(folder);
+    command.args(args).current_dir(root());
+    command
+}
+
+/// Runs the command in this folder.
+pub(crate) fn run_in(folder: &Path, args: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
+    let mut command = command(args);
+    command.envs(variables.iter().copied()).current_dir(folder);
     let mut process =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sluicectl starts");
     // It need not read it.
