@@ -66,7 +66,7 @@ impl Breakers {
     pub fn new(max_keys: usize, host: &dyn Host, now: u64) -> Result<Breakers, HostError> {
         // Ahead of the shards, so that what happens in between is news.
         let empty = news::empty(now as u32);
-        let seen = news::read(&created(host, news::NAME, &empty)?);
+        let seen = news::read(&created(host, &news::name(), &empty)?);
         let mut parts = Vec::with_capacity(SHARDS);
         for shard in 0..SHARDS {
             parts.push(Part::new(created(host, &name(shard), &shard::empty(now))?, now));
@@ -339,7 +339,7 @@ impl Breakers {
             return Ok(());
         }
         let any = moment.draw(0);
-        match shared::update(host, news::NAME, |value| news::tell(value, &of, any)) {
+        match shared::update(host, &news::name(), |value| news::tell(value, &of, any)) {
             Ok(()) => {
                 self.parts.iter_mut().for_each(|part| part.has_news = false);
                 Ok(())
@@ -351,7 +351,7 @@ impl Breakers {
 
     /// Reads the shards that there is news of.
     fn listen(&mut self, host: &dyn Host) -> Result<(), HostError> {
-        let numbers = news::read(&shared::read(host, news::NAME)?.unwrap_or_default());
+        let numbers = news::read(&shared::read(host, &news::name())?.unwrap_or_default());
         let is_news = |shard: &usize| match (&numbers, &self.seen) {
             (Some(numbers), Some(seen)) => numbers.get(*shard) != seen.get(*shard),
             // Nobody tells us: all may have changed that matters to us.
@@ -430,6 +430,7 @@ fn created(host: &dyn Host, name: &str, initial: &[u8]) -> Result<Vec<u8>, HostE
     Ok(initial.to_vec())
 }
 
-fn name(shard: usize) -> String {
-    format!("sluicegate.breaker.{shard}")
+/// The name of the key that holds a shard.
+pub(crate) fn name(shard: usize) -> String {
+    shared::key("breaker", shard::VERSION, shard)
 }

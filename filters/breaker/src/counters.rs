@@ -45,11 +45,20 @@ pub(crate) const OTHERS: &str = "_other";
 
 /// Shared data: the names of breakers of this plugin that have series of their own. A plugin that goes by another name has
 /// another policy.
+///
+/// ```text
+/// version      1 byte      1
+/// names, one behind the other, a 0 byte between them
+/// ```
+///
+/// No bytes at all are no names. A value of another version is left alone: another release wrote it.
 fn names_key(vm: &Vm) -> String {
     let mut plugin = Fnv::new();
     plugin.write(&vm.plugin_name());
-    format!("sluicegate.breaker.names.{:016x}", plugin.value())
+    shared::key("breaker.names", VERSION, format_args!("{:016x}", plugin.value()))
 }
+
+const VERSION: u8 = 1;
 
 /// In no name of a cluster, a route or a key.
 const SEPARATOR: u8 = 0;
@@ -75,7 +84,7 @@ impl Counters {
         shared::ensure(vm.host(), &names_key, &[])?;
         let names = shared::read(vm.host(), &names_key)?.unwrap_or_default();
         let mut own = BTreeMap::new();
-        for name in split(&names).take(MAX_SERIES) {
+        for name in split(&names).into_iter().flatten().take(MAX_SERIES) {
             own.insert(name.into(), Rc::new(Series::define(vm, &shown(name))?));
         }
         Ok(Counters {
@@ -112,9 +121,9 @@ impl Counters {
         if self.has_news.replace(false) {
             let own = self.own.borrow();
             let add = |names: &[u8]| {
-                let mut all: BTreeSet<&[u8]> = split(names).collect();
+                let mut all: BTreeSet<&[u8]> = split(names)?.collect();
                 all.extend(own.keys().map(|name| &name[..]));
-                Some(all.into_iter().take(MAX_SERIES).collect::<Vec<_>>().join(&SEPARATOR))
+                Some(joined(all.into_iter().take(MAX_SERIES)))
             };
             // Else a replaced module begins its counters anew.
             _ = shared::update(vm.host(), &self.names_key, add);
@@ -236,8 +245,19 @@ pub(crate) fn worse(one: State, other: State) -> State {
     if gravity(other) > gravity(one) { other } else { one }
 }
 
-fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
-    names.split(|byte| *byte == SEPARATOR).filter(|name| !name.is_empty())
+/// The value with these names.
+fn joined<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    [&[VERSION], &names.collect::<Vec<_>>().join(&SEPARATOR)[..]].concat()
+}
+
+/// The names in a value; `None` where another release wrote it.
+fn split(value: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let names = match value.split_first() {
+        None => value,
+        Some((&VERSION, names)) => names,
+        Some(_) => return None,
+    };
+    Some(names.split(|byte| *byte == SEPARATOR).filter(|name| !name.is_empty()))
 }
 
 /// Without anything that would break a line or a label.
@@ -262,5 +282,27 @@ pub(crate) fn because(cause: Cause) -> &'static str {
         Cause::ProbeFailed => "probe_failed",
         Cause::ProbeGivenUp => "probe_given_up",
         Cause::Recovered => "recovered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    /// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+    #[test]
+    fn the_layout_is_that_of_its_version() {
+        for (names, bytes) in
+            [(&[][..], &b"\x01"[..]), (&[b"all"], b"\x01all"), (&[b"all", b"\xffb."], b"\x01all\0\xffb.")]
+        {
+            let names: Vec<&[u8]> = names.iter().map(|name: &&[u8; 3]| &name[..]).collect();
+            assert_eq!(joined(names.iter().copied()), bytes);
+            assert_eq!(split(bytes).map(Iterator::collect), Some(names));
+        }
+        assert_eq!(split(b"").map(Iterator::count), Some(0));
+        assert!(split(b"\x02all").is_none(), "of another release");
     }
 }

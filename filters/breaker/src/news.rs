@@ -9,11 +9,14 @@
 //! shard. So it takes one read per tick to know of everything.
 
 use crate::key::SHARDS;
+use sluicegate_host::shared;
 
 const VERSION: u8 = 1;
 
-/// The name of the value.
-pub(crate) const NAME: &str = "sluicegate.breaker.news";
+/// The name of the key that holds the value.
+pub(crate) fn name() -> String {
+    shared::key("breaker.news", VERSION, "all")
+}
 
 /// The number of each shard.
 pub(crate) type Numbers = [u32; SHARDS];
@@ -56,6 +59,18 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+
+    /// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+    #[test]
+    fn the_layout_is_that_of_its_version() {
+        let mut numbers = [0x8102_0304; SHARDS];
+        (numbers[0], numbers[63]) = (1, u32::MAX);
+        let others = [4, 3, 2, 0x81].repeat(62);
+        let expected = [&[1, 1, 0, 0, 0][..], &others, &[0xff; 4]].concat();
+        assert_eq!(bytes(&numbers), expected);
+        assert_eq!(read(&expected), Some(numbers));
+        assert_eq!(name(), "sluicegate.breaker.news.1.all");
+    }
 
     #[test]
     fn news_changes_the_numbers_of_the_shards_that_have_some() {

@@ -189,3 +189,6 @@ fn probes(bytes: &mut &[u8]) -> Option<Probes> {
     }
     Some(probes)
 }
+
+#[cfg(test)]
+mod layout;

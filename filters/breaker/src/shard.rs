@@ -12,7 +12,8 @@
 //! ```
 //!
 //! All numbers of fixed width are little-endian. Values outlive the module that wrote them, and while a proxy drains two
-//! releases share them: a release that changes the format changes the version, and each leaves alone what it cannot read.
+//! releases share them: a release that changes the format, here or in `record.rs`, changes the version. The names of its
+//! keys are others then, and what has another version under these is left alone.
 
 use crate::key::Key;
 use crate::moment::{NANOS_PER_SECOND, Nanos, Second, last_second};
@@ -21,7 +22,7 @@ use crate::settings::{Settings, Span};
 use crate::state::{Epoch, Machine, Phase, State, UNKNOWN};
 use std::borrow::Cow;
 
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// The most entries that are written into a value; with the longest windows some 170 KB, ordinarily less than a twentieth
 /// of that.
@@ -87,15 +88,25 @@ impl<'a> Shard<'a> {
         bytes
     }
 
-    /// What is known of a breaker; nothing also where nobody wrote its record.
+    /// What is known of a breaker; nothing also where nobody wrote its record, unless it was not closed.
     pub(crate) fn machine(&self, key: Key) -> Option<Machine> {
-        self.entries.iter().find(|entry| entry.key == key).and_then(|entry| record::machine(&entry.record))
+        self.entries.iter().find(|entry| entry.key == key).and_then(|entry| self.machine_of(entry))
+    }
+
+    /// Where the record cannot be read of one that was not closed, it counts as opened when it last changed: what it kept
+    /// back is not let through all at once, and after an open time it is probed, and has a record again.
+    fn machine_of(&self, entry: &Entry<'_>) -> Option<Machine> {
+        record::machine(&entry.record).or_else(|| {
+            let since = Nanos::from(entry.used).saturating_mul(NANOS_PER_SECOND);
+            let open = Phase::Open { since, reopened: 0, draw: 0 };
+            (!entry.is_closed).then_some(Machine { epoch: self.epochs, phase: open })
+        })
     }
 
     /// The breakers that are open or half-open.
     pub(crate) fn unsettled(&self) -> impl Iterator<Item = (Key, State)> {
         let open = self.entries.iter().filter(|entry| !entry.is_closed);
-        open.filter_map(|entry| Some((entry.key, record::machine(&entry.record)?.state())))
+        open.filter_map(|entry| Some((entry.key, self.machine_of(entry)?.state())))
     }
 
     /// Puts a breaker in that was used now. `false` where there is no room for another one: all others are open or
@@ -199,3 +210,6 @@ fn keep(machine: &Machine, settings: &Settings) -> u32 {
         Phase::HalfOpen { .. } => FORGOTTEN,
     }
 }
+
+#[cfg(test)]
+mod layout;

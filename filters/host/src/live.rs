@@ -353,7 +353,8 @@ impl Drop for Live {
 impl Keys {
     fn of(plugin: &str, settings: &Settings) -> Keys {
         let (session, place) = (settings.identity(), settings.place());
-        let key = |what: &str, of: u64| format!("sluicegate.policy.{what}.{of:016x}");
+        let key =
+            |what: &str, of: u64| shared::key(&format!("policy.{what}"), board::VERSION, format_args!("{of:016x}"));
         let [a, b, c, d, ..] = session.to_le_bytes();
         Keys {
             lease: key("lease", session),
@@ -367,5 +368,7 @@ impl Keys {
     }
 }
 
+#[cfg(test)]
+mod layout;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,14 @@
 //! not exist: of two VMs that both create it, both are told that they succeeded, and the last one wins. So a key is
 //! created in [`ensure`], while a filter is configured: the proxy does that on its main thread before any worker, and
 //! only changed in [`update`].
+//!
+//! While a proxy drains, two releases of a module share what is kept here, and what one of them left outlives it. So the
+//! name of a key says in which layout its value is, see [`key`]: releases with the same layout go on with each other's
+//! values, and one with another has keys of its own, which its workers share from the start. A value begins with the
+//! version of its layout all the same, and one that begins otherwise is left alone.
 
 use crate::{Host, HostError, Status};
+use std::fmt::Display;
 
 /// How often an update is tried before it is given up until the next tick.
 const ATTEMPTS: usize = 16;
@@ -25,6 +31,14 @@ impl From<HostError> for UpdateError {
     fn from(error: HostError) -> UpdateError {
         UpdateError::Host(error)
     }
+}
+
+/// The name of a key: of what it is, the version of the layout of its value, and which of several it is.
+///
+/// Who changes the bytes of a layout raises its version. Under the same name the other release would misread them or,
+/// warned by the first byte, leave them alone; then whoever came second would have no key to share, until the proxy restarts.
+pub fn key(of: &str, version: u8, which: impl Display) -> String {
+    format!("sluicegate.{of}.{version}.{which}")
 }
 
 /// The value of a key; `None` where it was never created.
@@ -64,6 +78,19 @@ mod tests {
 
     fn add_one(bytes: &[u8]) -> Option<Vec<u8>> {
         bytes.first().map(|count| vec![count + 1])
+    }
+
+    #[test]
+    fn releases_find_the_values_of_their_own_layout_only() {
+        assert_eq!(key("breaker", 1, 7), "sluicegate.breaker.1.7");
+        let one = Double::new();
+        let other = one.worker_beside();
+        for (host, version) in [(one, 1), (other, 2)] {
+            ensure(host, &key("breaker", version, 7), &[version, 0]).unwrap();
+        }
+        update(other, &key("breaker", 2, 7), |_| Some(vec![2, 9])).unwrap();
+        assert_eq!(read(other, &key("breaker", 1, 7)), Ok(Some(vec![1, 0])));
+        assert_eq!(read(one, &key("breaker", 2, 7)), Ok(Some(vec![2, 9])), "what its workers share");
     }
 
     #[test]

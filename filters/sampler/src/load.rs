@@ -241,5 +241,5 @@ impl Load {
 }
 
 fn name(shard: usize) -> String {
-    format!("sluicegate.sampling.load.{shard}")
+    shared::key("sampling.load", shard::VERSION, shard)
 }

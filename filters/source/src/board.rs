@@ -18,13 +18,17 @@
 //! ```
 //!
 //! Numbers are little-endian. No bytes at all are a board with nothing on it. A value of another version, or one that
-//! nobody wrote, is left alone.
+//! nobody wrote, is left alone. The names of the keys hold the version as well, so that releases with other layouts have
+//! boards of their own.
 
 use crate::latest::bounded;
 use crate::{DOCUMENT_LIMIT, Delivery};
 use std::fmt;
 
-const VERSION: u8 = 1;
+/// The version of the layouts of lease, number, sheet and whatever else is kept under the names of a source: one for all. A
+/// lease of another layout begins its terms anew, and a sheet that went on would take them for outdated; and a heartbeat of
+/// one release says nothing of what another left on a board of another layout.
+pub const VERSION: u8 = 1;
 const NONE: u8 = 0;
 const DOCUMENT: u8 = 1;
 

@@ -12,9 +12,11 @@
 //! beat      8 bytes, nanoseconds since the Unix epoch: both absent where it was released
 //! ```
 //!
-//! Numbers are little-endian. No bytes at all are a lease that nobody ever had. A value of another version is left
-//! alone: another release wrote it, which runs beside ours while one of the two drains.
+//! The version is that of the board. Numbers are little-endian. No bytes at all are a lease that nobody ever had. A value of
+//! another version is left alone: another release wrote it, which runs beside ours while one of the two drains. It ought not
+//! to be here, for the name of the key holds the version as well.
 
+use crate::board::VERSION;
 use crate::moment::Nanos;
 
 /// How often the holder says that it is there, in nanoseconds: 500 ms.
@@ -22,8 +24,6 @@ pub const HEARTBEAT: u64 = 500_000_000;
 
 /// After its last heartbeat a holder has the lease for so long, in nanoseconds: 2 s.
 pub const TERM: u64 = 2_000_000_000;
-
-const VERSION: u8 = 1;
 
 /// What a value says to one of the VMs.
 #[derive(Clone, Debug, PartialEq, Eq)]

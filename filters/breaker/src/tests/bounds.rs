@@ -4,6 +4,7 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
+use crate::breakers;
 use crate::key::{Key, SHARDS};
 use crate::shard::{ENTRIES, Shard};
 use sluicegate_host::{Host, shared};
@@ -129,7 +130,7 @@ fn neighbours() -> impl Iterator<Item = u32> {
 }
 
 fn in_shard(worker: &Worker, name: u32) -> bool {
-    let value = shared::read(worker.host, "sluicegate.breaker.5").unwrap().unwrap();
+    let value = shared::read(worker.host, &breakers::name(5)).unwrap().unwrap();
     Shard::read(&value).unwrap().machine(Key::of(7, &name.to_le_bytes())).is_some()
 }
 
@@ -278,7 +279,7 @@ fn a_value_is_bounded_whatever_happens() {
         worker.tick(now);
         other.tick(now);
     }
-    let value = worker.host.shared_data("sluicegate.breaker.5").unwrap().unwrap().bytes;
+    let value = worker.host.shared_data(&breakers::name(5)).unwrap().unwrap().bytes;
     assert!((10_000..170_000).contains(&value.len()), "{}", value.len());
 }
 

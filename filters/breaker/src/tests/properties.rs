@@ -1,6 +1,7 @@
 //! What holds whatever happens.
 
 use super::*;
+use crate::breakers;
 use crate::moment::Moment;
 use crate::probe::{Probes, Stage, Trial};
 use crate::record;
@@ -323,7 +324,7 @@ proptest! {
         }
         worker.tick(START);
         for shard in 0..64 {
-            let name = format!("sluicegate.breaker.{shard}");
+            let name = breakers::name(shard);
             let mut value = if is_ours { shared::read(worker.host, &name).unwrap().unwrap() } else { bytes.clone() };
             for (at, byte) in &changes {
                 if !value.is_empty() {
@@ -342,7 +343,7 @@ proptest! {
             prop_assert_eq!(merge::merge(&value, std::iter::once(delta), moment).is_err(), foreign);
             prop_assert_eq!(merge::claim(&value, key, Stage::Sending, settings, now).is_err(), foreign);
         }
-        let before: Vec<_> = (0..64).map(|shard| shared::read(worker.host, &format!("sluicegate.breaker.{shard}"))).collect();
+        let before: Vec<_> = (0..64).map(|shard| shared::read(worker.host, &breakers::name(shard))).collect();
         let mut worker = Worker::on(worker.host, worker.breaker.settings().clone(), now);
         for _ in 0..3 {
             for name in 0..40 {
@@ -355,7 +356,7 @@ proptest! {
             prop_assert_eq!(worker.breakers.standings(now).count(), 40);
         }
         for (shard, before) in before.into_iter().enumerate() {
-            let after = shared::read(worker.host, &format!("sluicegate.breaker.{shard}"));
+            let after = shared::read(worker.host, &breakers::name(shard));
             if before.as_ref().unwrap().as_ref().unwrap().first().is_some_and(|version| *version != 1) {
                 prop_assert_eq!(after, before);
             }

@@ -211,9 +211,9 @@ fn all_shards_are_read_again_in_case_news_was_never_told() {
     let mut other = one.beside();
     other.calls(1, Outcome::Success, START);
     other.tick(START);
-    let untold = shared::read(one.host, news::NAME).unwrap().unwrap();
+    let untold = shared::read(one.host, &news::name()).unwrap().unwrap();
     one.open(START);
-    one.host.set_shared_data(news::NAME, &untold, None).unwrap();
+    one.host.set_shared_data(&news::name(), &untold, None).unwrap();
     for _ in 0..32 {
         other.tick(START);
     }
@@ -512,7 +512,7 @@ fn news_that_could_not_be_followed_is_followed_by_the_next_tick() {
     one.open(START);
     // A proxy that has the news, and nothing else.
     let lost = Double::new();
-    lost.set_shared_data(news::NAME, &shared::read(one.host, news::NAME).unwrap().unwrap(), None).unwrap();
+    lost.set_shared_data(&news::name(), &shared::read(one.host, &news::name()).unwrap().unwrap(), None).unwrap();
     other.calls(1, Outcome::Success, START);
     assert!(other.breakers.on_tick(lost, START, 0).is_err());
     other.tick(START);

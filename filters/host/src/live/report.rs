@@ -42,7 +42,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 impl Report {
     pub(crate) fn new(plugin: &'static str, host: &'static dyn Host) -> Report {
-        let (metrics, key) = (Metrics::default(), format!("sluicegate.policy.shown.{plugin}"));
+        let (metrics, key) = (Metrics::default(), shared::key("policy.shown", shown::VERSION, plugin));
         Report { host, plugin, metrics, revisions: Vec::new(), of_source: None, fingerprint: 0, key }
     }
 

@@ -13,13 +13,14 @@
 //! ```
 //!
 //! All numbers of fixed width are little-endian. Values outlive the module that wrote them, and while a proxy drains two
-//! releases share them: a release that changes the format changes the version, and each leaves alone what it cannot read.
+//! releases share them: a release that changes the format changes the version. The names of its keys are others then, and
+//! what has another version under these is left alone.
 
 use super::clock::{Moment, Nanos};
 use super::key::Key;
 use super::slots::{Second, Slot, Slots};
 
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// The most entries of a value, and its greatest length in bytes. Keys with a name do not get the last of either, so that
 /// a flood of names leaves room for what has none.

@@ -107,6 +107,34 @@ fn what_is_of_another_version_or_of_nobody_is_left_alone() {
     }
 }
 
+/// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+#[test]
+fn the_layouts_are_those_of_their_version() {
+    const NUMBER: &[u8] = b"\x01\x04\x03\x02\x81";
+    assert_eq!(announce(b"", 0x8102_0304).as_deref(), Some(NUMBER));
+    assert_eq!(number(NUMBER), Some(0x8102_0304));
+
+    const HEADER: &[u8] =
+        b"\x01\x04\x03\x02\x81\x0d\x0c\x0b\x8a\x18\x17\x16\x15\x14\x13\x12\x91\x28\x27\x26\x25\x24\x23\x22\xa1";
+    let of = 0x8a0b_0c0d;
+    let with = |document: Option<&[u8]>| Posting {
+        number: 0x8102_0304,
+        revision: 0x9112_1314_1516_1718,
+        at: 0xa122_2324_2526_2728,
+        document: document.map(<[u8]>::to_vec),
+    };
+    for (document, rest) in [(None, &b"\0"[..]), (Some(&b""[..]), b"\x01"), (Some(b"{\0\xff}"), b"\x01{\0\xff}")] {
+        let (bytes, with) = ([HEADER, rest].concat(), with(document));
+        let Posting { number, revision, at, .. } = with;
+        // On the board, and kept beside it: with the term of the lease, or which board it is of, in the same place.
+        let sheet = Sheet { number, term: of, revision, at, document };
+        assert_eq!(write(sheet), bytes);
+        assert!(posting(&bytes).as_ref() == Some(&with) && term(&bytes) == Some(of));
+        assert_eq!(keep(b"", of, &with), Some(bytes.clone()));
+        assert!(kept(&bytes) == Some((of, with)));
+    }
+}
+
 #[test]
 fn what_is_said_again_in_a_later_term_is_of_that_term() {
     let posted = |sheet: &[u8], term| match post(sheet, term, &delivery(5, Some(b"a")), 1) {

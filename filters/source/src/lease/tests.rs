@@ -77,6 +77,18 @@ fn a_value_of_another_version_is_left_alone_and_one_that_nobody_wrote_is_nobodys
     assert!(matches!(claim(&[&whole[..], &[0]].concat(), 7, START), Claim::Take { .. }));
 }
 
+/// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+#[test]
+fn the_layout_is_that_of_its_version() {
+    const HELD: &[u8] = b"\x01\x04\x03\x02\x81\x15\x14\x13\x12\x11\x10\x09\x88\x28\x27\x26\x25\x24\x23\x22\xa1";
+    let holder = Holder { number: 0x8809_1011_1213_1415, beat: 0xa122_2324_2526_2728 };
+    let held = Lease { term: 0x8102_0304, holder: Some(holder) };
+    for (lease, bytes) in [(held, HELD), (Lease { holder: None, ..held }, &HELD[..5])] {
+        assert_eq!(write(lease), bytes);
+        assert_eq!(read(bytes), Some(lease));
+    }
+}
+
 #[test]
 fn terms_begin_anew_after_the_last() {
     let value = [&[VERSION], &u32::MAX.to_le_bytes()[..]].concat();

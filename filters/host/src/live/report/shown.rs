@@ -8,7 +8,7 @@
 
 use super::{Of, PLUGIN};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// As many are remembered: sources times versions of the schema, with room for more of these.
 const MOST: usize = 16;
@@ -71,6 +71,18 @@ mod tests {
         assert_eq!((again.fingerprint, again.series.as_slice()), (7, &series[..]));
         assert!(again.with(&series[1]).is_none());
         assert!(Shown::read(&[]).unwrap().series.is_empty());
+    }
+
+    /// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+    #[test]
+    fn the_layout_is_that_of_its_version() {
+        let series = [(PLUGIN, "1.0"), ("etcd", "newer"), ("http", "1.12")];
+        let series = series.map(|(source, version)| (source, version.to_owned())).to_vec();
+        let bytes = b"\x01\x08\x07\x06\x05\x04\x03\x02\x81plugin 1.0\netcd newer\nhttp 1.12\n";
+        let shown = Shown { fingerprint: 0x8102_0304_0506_0708, series: series.clone() };
+        assert_eq!(shown.write(), bytes);
+        let read = Shown::read(bytes).unwrap();
+        assert_eq!((read.fingerprint, read.series), (0x8102_0304_0506_0708, series));
     }
 
     #[test]

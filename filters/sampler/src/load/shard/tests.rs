@@ -46,6 +46,41 @@ fn content(value: &[u8]) -> Vec<Known> {
     content
 }
 
+/// Who changes these bytes raises [`VERSION`]: or else two releases misread each other.
+#[test]
+fn the_layout_is_that_of_its_version() {
+    const BYTES: &[u8] = b"\x01\x08\x07\x06\x05\x04\x03\x02\x81\
+        \x18\x17\x16\x15\x14\x13\x12\x91\x58\x02\x04\x03\x02\x81\x0d\x00\xac\x02\x01\x00\xac\x02\xff\xff\xff\xff\x0f\x80\x01\
+        \x19\x17\x16\x15\x14\x13\x12\x91\x05\x00\x01\x03\x02\x81\x03\x00\x00\x00\x03";
+    const FIRST: Second = 0x8102_0304;
+    let entries = [
+        (0x9112_1314_1516_1718, 600, FIRST, vec![(FIRST - 300, 1, 0), (FIRST, u32::MAX, 128)]),
+        (0x9112_1314_1516_1719, 5, FIRST - 3, vec![(FIRST - 3, 0, 3)]),
+    ];
+    let mut bytes = empty(0x8102_0304_0506_0708);
+    for (key, window, newest, of) in &entries {
+        let mut slots = Vec::new();
+        write_slots(&counts(of), *newest, &mut slots);
+        Entry { key: *key, window: *window, newest: *newest, slots: &slots }.write(&mut bytes);
+    }
+    assert_eq!(bytes, BYTES);
+    let shard = Shard::read(BYTES).unwrap();
+    assert_eq!(shard.since, 0x8102_0304_0506_0708);
+    let slots =
+        |entry: &Entry<'_>| entry.slots().map(|slot| (slot.second, slot.requests, slot.errors)).collect::<Vec<_>>();
+    let read: Vec<_> = shard.entries().map(|entry| (entry.key, entry.window, entry.newest, slots(&entry))).collect();
+    assert_eq!(read, entries);
+}
+
+/// So it is with these, which say under which keys that lies.
+#[test]
+fn where_a_count_is_kept_is_part_of_the_layout() {
+    let (all, of_name) = (Key::of(7), Key::named(7, b"cluster_0"));
+    let places = [all, of_name].map(|key| (key.hash, key.shard()));
+    assert_eq!(places, [(0x4bd7_a317_074c_5b62, 46), (0x22a5_33c7_f924_072c, 51)]);
+    assert_eq!(super::super::name(63), "sluicegate.sampling.load.1.63");
+}
+
 #[test]
 fn the_format_is_what_is_documented() {
     let merged = merge(&empty(SINCE), &[(key(0x0102), 60, &[(1_000, 1, 0), (1_200, 300, 2)])], 1_200);
