@@ -2,6 +2,9 @@
 
 mod etcd;
 mod http;
+mod steady;
+mod swaps;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -44,11 +47,16 @@ struct Live {
 
 impl Live {
     async fn set(source: Value, change: impl FnOnce(Bootstrap) -> Bootstrap) -> Live {
+        Live::under(&of_plugin(source), change).await
+    }
+
+    /// With this in the plugin configuration.
+    async fn under(policy: &Value, change: impl FnOnce(Bootstrap) -> Bootstrap) -> Live {
         let upstream = Upstream::start().await.unwrap();
         let shipped = Bootstrap::shipped().unwrap().upstream(upstream.address()).balanced();
         let suite = shipped::plugin("suite").unwrap();
         let alone = shipped.only("trace_context").unwrap().module("trace_context", &suite).unwrap();
-        let envoy = change(alone.policy(&of_plugin(source))).start().await.unwrap();
+        let envoy = change(alone.policy(policy)).start().await.unwrap();
         // The listener gives each new connection to the worker with the fewest.
         let open = async || Connection::open(envoy.address(), Protocol::Http1).await.unwrap();
         let workers = [open().await, open().await];
@@ -77,6 +85,13 @@ impl Live {
             assert!(began.elapsed() < PATIENCE, "{body} is not in force: {said:?}\n{}", self.envoy.log().unwrap());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Resident memory of the proxy, in MiB.
+    fn memory(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.envoy.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
     async fn sum(&self, metric: &str) -> f64 {

@@ -16,11 +16,12 @@ mod answer;
 mod command;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -42,11 +43,19 @@ const MAX_HEADER_BYTES: u32 = 1 << 20;
 /// What open connections get to finish in when the upstream goes.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// What came in.
+#[derive(Debug, Default)]
+struct Ledger {
+    requests: AtomicU64,
+    /// Where each is kept: the request and its body.
+    kept: Option<Mutex<Vec<(Seen, Bytes)>>>,
+}
+
 /// A running upstream. Dropping it closes the port and lets requests under way finish.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    requests: Arc<AtomicU64>,
+    ledger: Arc<Ledger>,
     // Whoever holds the other end stops when this one goes.
     stop: watch::Sender<()>,
     serving: JoinHandle<()>,
@@ -66,12 +75,26 @@ impl Upstream {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(address: SocketAddr) -> Result<Self> {
+        Self::listen_with(address, Ledger::default()).await
+    }
+
+    /// Starts one like [`Upstream::start`] that keeps what it sees for [`Upstream::take`], what it never answers as well.
+    /// Its answers leave the headers out, so that how long they are does not depend on what it saw.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn recording() -> Result<Self> {
+        let ledger = Ledger { kept: Some(Mutex::default()), ..Ledger::default() };
+        Self::listen_with(SocketAddr::from(([127, 0, 0, 1], 0)), ledger).await
+    }
+
+    async fn listen_with(address: SocketAddr, ledger: Ledger) -> Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let requests = Arc::new(AtomicU64::new(0));
+        let ledger = Arc::new(ledger);
         let (stop, stopped) = watch::channel(());
-        let serving = tokio::spawn(accept(listener, Arc::clone(&requests), stopped));
-        Ok(Self { address, requests, stop, serving })
+        let serving = tokio::spawn(accept(listener, Arc::clone(&ledger), stopped));
+        Ok(Self { address, ledger, stop, serving })
     }
 
     /// Where it listens.
@@ -89,7 +112,14 @@ impl Upstream {
     /// How many requests have come in so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.ledger.requests.load(Ordering::Relaxed)
+    }
+
+    /// What a [recording](Upstream::recording) one saw since the last call, in the order of arrival, each with its body.
+    #[must_use]
+    pub fn take(&self) -> Vec<(Seen, Bytes)> {
+        let kept = self.ledger.kept.as_ref();
+        kept.map(|kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner))).unwrap_or_default()
     }
 
     /// Closes the port and waits until requests under way are answered, for 5 s at most.
@@ -100,7 +130,7 @@ impl Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, requests: Arc<AtomicU64>, mut stopped: watch::Receiver<()>) {
+async fn accept(listener: TcpListener, ledger: Arc<Ledger>, mut stopped: watch::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -108,7 +138,7 @@ async fn accept(listener: TcpListener, requests: Arc<AtomicU64>, mut stopped: wa
             _ = stopped.changed() => break,
         };
         match accepted {
-            Ok((stream, _)) => serve(stream, &graceful, Arc::clone(&requests)),
+            Ok((stream, _)) => serve(stream, &graceful, Arc::clone(&ledger)),
             Err(error) => {
                 eprintln!("upstream: cannot accept a connection: {error}");
                 // Out of file descriptors, most likely, which a busy loop would not cure.
@@ -120,14 +150,14 @@ async fn accept(listener: TcpListener, requests: Arc<AtomicU64>, mut stopped: wa
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
 }
 
-fn serve(stream: TcpStream, graceful: &GracefulShutdown, requests: Arc<AtomicU64>) {
+fn serve(stream: TcpStream, graceful: &GracefulShutdown, ledger: Arc<Ledger>) {
     let _ = stream.set_nodelay(true);
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES as usize);
     server.http2().max_header_list_size(MAX_HEADER_BYTES);
     let service = service_fn(move |request| {
-        requests.fetch_add(1, Ordering::Relaxed);
-        respond(request)
+        ledger.requests.fetch_add(1, Ordering::Relaxed);
+        respond(request, Arc::clone(&ledger))
     });
     let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
@@ -139,10 +169,30 @@ fn serve(stream: TcpStream, graceful: &GracefulShutdown, requests: Arc<AtomicU64
     });
 }
 
-async fn respond(request: Request<Incoming>) -> Result<hyper::Response<answer::Body>, answer::Reset> {
+async fn respond(
+    request: Request<Incoming>,
+    ledger: Arc<Ledger>,
+) -> Result<hyper::Response<answer::Body>, answer::Reset> {
     let (head, mut body) = request.into_parts();
+    let mut pieces = Vec::new();
     // Read to the end: a response before that makes some clients give the connection up.
-    while let Some(Ok(_)) = body.frame().await {}
+    while let Some(Ok(frame)) = body.frame().await {
+        if ledger.kept.is_some()
+            && let Ok(piece) = frame.into_data()
+        {
+            pieces.extend_from_slice(&piece);
+        }
+    }
+    let mut seen = Seen {
+        method: head.method.to_string(),
+        path: head.uri.path_and_query().map_or_else(|| head.uri.to_string(), ToString::to_string),
+        version: format!("{:?}", head.version),
+        headers: head.headers.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect(),
+    };
+    if let Some(kept) = &ledger.kept {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push((seen.clone(), pieces.into()));
+        seen.headers.clear();
+    }
 
     let command = Command::read(&head.headers);
     if let Some(delay) = command.delay {
@@ -155,12 +205,6 @@ async fn respond(request: Request<Incoming>) -> Result<hyper::Response<answer::B
         .headers
         .get(hyper::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    let seen = Seen {
-        method: head.method.to_string(),
-        path: head.uri.path_and_query().map_or_else(|| head.uri.to_string(), ToString::to_string),
-        version: format!("{:?}", head.version),
-        headers: head.headers.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect(),
-    };
     Ok(if grpc { answer::grpc(&seen, &command) } else { answer::http(&seen, &command) })
 }
 
@@ -282,6 +326,29 @@ mod tests {
         assert!(reply.text().contains(r#"["odd","a\tb"]"#), "{}", reply.text());
         let reply = raw::send(upstream.address(), b"GET / HTTP/1.1\r\nbad\x01: x\r\n\r\n", patience).await.unwrap();
         assert_eq!(reply.status(), Some(400));
+    }
+
+    #[tokio::test]
+    async fn a_recording_one_keeps_what_it_saw_even_if_it_did_not_answer() {
+        let upstream = Upstream::recording().await.unwrap();
+        for protocol in PROTOCOLS {
+            let request = Request::post("/kept", "body").header("odd", b"\xff");
+            let reply = request.send(upstream.address(), protocol).await.unwrap();
+            assert!(reply.seen().unwrap().headers.is_empty());
+            request.header("x-upstream-reset", "").send(upstream.address(), protocol).await.unwrap_err();
+            let kept = upstream.take();
+            assert_eq!(kept.len(), 2);
+            for (seen, body) in kept {
+                assert_eq!(
+                    (seen.path.as_str(), seen.header("odd"), &body[..]),
+                    ("/kept", Some("\u{ff}"), &b"body"[..])
+                );
+            }
+        }
+        assert!(upstream.take().is_empty());
+        let other = Upstream::start().await.unwrap();
+        Request::get("/").send(other.address(), Protocol::Http1).await.unwrap();
+        assert!(other.take().is_empty());
     }
 
     /// A request under way, and a connection without one.
