@@ -23,5 +23,6 @@ mod reload;
 mod sampling;
 mod spans;
 mod stage;
+mod suite;
 mod survival;
 mod trace;

@@ -45,7 +45,7 @@ use record::{Record, Trace};
 use sinks::Sinks;
 use sluicegate_host::{
     Callbacks, CalloutResponse, CalloutToken, Exchange, Filter, Flow, HeaderMap, Rejected, RequestId, SamplingFacts,
-    Threshold, TraceFacts, Vm,
+    Threshold, TraceAhead, TraceFacts, Vm,
 };
 use sluicegate_policy::Document;
 use sluicegate_telemetry::outcome::{Severity, Signature};
@@ -75,8 +75,10 @@ impl Filter for AccessLog {
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<AccessLog, Rejected> {
         let (policy, destinations) = LogPolicy::read(document);
+        // In a module with trace-context its facts are there.
+        let trace_is_aside = cfg!(all(feature = "plugin", target_os = "wasi")) && TraceAhead::read(document).is_aside();
         Ok(AccessLog {
-            readings: Readings::new(vm),
+            readings: Readings::new(vm, trace_is_aside),
             burst: policy.burst.map(|limit| RefCell::new(Burst::new(limit))),
             sinks: Sinks::open(destinations, vm)?,
             counters: Counters::define(vm)?,

@@ -1,7 +1,7 @@
 //! What the caller of a shed request gets.
 
 use crate::policy::{Degradation, FixedResponse, Guard, Hints};
-use sluicegate_host::{BreakerState, Exchange, Flow, GrpcStatus, LocalReply, Problem, Response};
+use sluicegate_host::{BreakerState, Exchange, Flow, GrpcStatus, LocalReply, Problem, Response, TraceAhead};
 use std::borrow::Cow;
 
 /// Tells callers that load was shed, as Envoy itself does where its own limits shed it. Envoy's retries and outlier
@@ -19,13 +19,22 @@ const RETRY_AFTER: &str = "retry-after";
 const MILLIS_PER_SECOND: u64 = 1_000;
 
 /// Answers in the place of the upstream.
-pub(crate) fn reply(exchange: &mut Exchange, guard: &Guard, state: BreakerState, retry_after: u64) -> Flow {
+pub(crate) fn reply(
+    exchange: &mut Exchange,
+    guard: &Guard,
+    ahead: &TraceAhead,
+    state: BreakerState,
+    retry_after: u64,
+) -> Flow {
     match &guard.degradation {
         // A gRPC client could make nothing of an HTTP response.
         Degradation::Response(response) if !exchange.is_grpc() => {
             fixed(exchange, response, &guard.hints, state, retry_after)
         }
-        _ => problem(exchange, &guard.hints, state, retry_after),
+        _ => {
+            ahead.find_ids(exchange);
+            problem(exchange, &guard.hints, state, retry_after)
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use crate::key::Key;
 use crate::lines::Lines;
 use crate::policy::{BreakerPolicy, Degradation, Guard, Per};
 use crate::{Breaker, Breakers, Mode, Outcome, Standing, State, TICK, Ticket, Verdict};
-use sluicegate_host::{AnswerList, BreakerFacts, BreakerState, Callbacks, Exchange, Filter, Flow, Rejected, Vm};
+use sluicegate_host::{
+    AnswerList, BreakerFacts, BreakerState, Callbacks, Exchange, Filter, Flow, Rejected, TraceAhead, Vm,
+};
 use sluicegate_policy::{Document, Fnv, Matcher, RequestView, Rules};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -32,6 +34,8 @@ pub struct CircuitBreaker {
     deciding: Vec<Rc<Rule>>,
     counters: Counters,
     lines: Lines,
+    /// Whose ids an answer names.
+    ahead: TraceAhead,
 }
 
 /// At every so manieth tick it is told how breakers stand, and at once where a transition was made here.
@@ -92,6 +96,7 @@ impl Filter for CircuitBreaker {
             ticks: Cell::new(0),
             counters: Counters::define(vm)?,
             lines: Lines::default(),
+            ahead: TraceAhead::read(document),
             policy,
         })
     }
@@ -151,7 +156,7 @@ impl Filter for CircuitBreaker {
                 if rule.breaker.settings().mode == Mode::ForcedOpen {
                     series.is_forced();
                 }
-                shed(exchange, &rule.guard, &series, state, retry_after)
+                self.shed(exchange, &rule.guard, &series, state, retry_after)
             }
         }
     }
@@ -223,6 +228,33 @@ const SECTION: u64 = 0;
 const KEYED: u64 = 1;
 
 impl CircuitBreaker {
+    /// What becomes of a request that is not to reach the upstream.
+    fn shed(
+        &self,
+        exchange: &mut Exchange,
+        guard: &Guard,
+        series: &Series,
+        state: BreakerState,
+        retry_after: u64,
+    ) -> Flow {
+        let facts = BreakerFacts { state, shed: true };
+        if let Degradation::Fallback { header, value } = &guard.degradation {
+            series.fell_back();
+            leave(exchange, facts);
+            degradation::divert(exchange, header, value);
+            exchange.keep(Diverted(guard.hints.header.clone()));
+            return Flow::Continue;
+        }
+        series.shed();
+        // That it was shed by an open breaker the reply tells by itself.
+        if state == BreakerState::Open {
+            exchange.facts.breaker = Some(facts);
+        } else {
+            leave(exchange, facts);
+        }
+        degradation::reply(exchange, guard, &self.ahead, state, retry_after)
+    }
+
     /// The first that the request is for, else the section's.
     fn rule(&self, exchange: &Exchange, target: &Target) -> Rc<Rule> {
         let is_for = |rule: &&Rc<Rule>| rule.guard.only.holds(|| target.cluster(exchange), || target.route(exchange));
@@ -299,26 +331,6 @@ impl Target {
     fn route(&self, exchange: &Exchange) -> &[u8] {
         self.route.get_or_init(|| exchange.property(ROUTE).unwrap_or_default())
     }
-}
-
-/// What becomes of a request that is not to reach the upstream.
-fn shed(exchange: &mut Exchange, guard: &Guard, series: &Series, state: BreakerState, retry_after: u64) -> Flow {
-    let facts = BreakerFacts { state, shed: true };
-    if let Degradation::Fallback { header, value } = &guard.degradation {
-        series.fell_back();
-        leave(exchange, facts);
-        degradation::divert(exchange, header, value);
-        exchange.keep(Diverted(guard.hints.header.clone()));
-        return Flow::Continue;
-    }
-    series.shed();
-    // That it was shed by an open breaker the reply tells by itself.
-    if state == BreakerState::Open {
-        exchange.facts.breaker = Some(facts);
-    } else {
-        leave(exchange, facts);
-    }
-    degradation::reply(exchange, guard, state, retry_after)
 }
 
 impl Rule {

@@ -60,10 +60,7 @@ impl Exchange {
         let parent = trace.parent_span_id.map(|parent| hex::text(parent.bytes()));
         let parent = parent.as_ref().map(|parent| &parent[..]);
         let traceparent = Traceparent::value(trace.trace_id, trace.span_id, trace.flags);
-        let carried = self.request_headers().get(Traceparent::HEADER);
-        let is_carried =
-            carried.as_deref().and_then(Traceparent::parse).is_some_and(|it| it.trace_id == trace.trace_id);
-        let aside = (!is_carried).then_some(&traceparent[..]);
+        let aside = (!self.carries(trace)).then_some(&traceparent[..]);
         let undecided = (!trace.decided).then_some(UNDECIDED);
         let words = match trace.origin {
             Origin::Started => [Some(STARTED), trace.decided.then_some(DECIDED), aside],
@@ -76,6 +73,12 @@ impl Exchange {
             // Without it a record lacks its parent, which is no reason to fail a request.
             _ = self.set_filter_state(TRACE, &text);
         }
+    }
+
+    /// Whether the `traceparent` in the request's headers is that of this trace.
+    pub fn carries(&self, trace: &TraceFacts) -> bool {
+        let carried = self.request_headers().get(Traceparent::HEADER);
+        carried.as_deref().and_then(Traceparent::parse).is_some_and(|carried| trace.is_in(&carried))
     }
 
     /// Leaves a sampler's decision to other plugins. One hostcall.
@@ -101,6 +104,12 @@ impl Exchange {
 }
 
 impl TraceFacts {
+    /// Whether this `traceparent` is the one that upstream is to see of the trace. One with the same trace and another span
+    /// is somebody else's, where the policy leaves `traceparent` alone.
+    pub fn is_in(&self, traceparent: &Traceparent) -> bool {
+        (traceparent.trace_id, traceparent.span_id) == (self.trace_id, self.span_id)
+    }
+
     /// The trace of which upstream sees or saw this `traceparent`, and of which another plugin left this
     /// ([`TRACE_HANDED_OVER`]). `None` where neither names one.
     pub fn handed_over(traceparent: Option<&[u8]>, state: Option<&[u8]>) -> Option<TraceFacts> {
@@ -114,7 +123,10 @@ impl TraceFacts {
         };
         let parent = words().find_map(|word| hex::decode_lower(word).and_then(SpanId::new));
         let foretold = words().find_map(Traceparent::parse);
-        let Traceparent { trace_id, span_id, flags, .. } = traceparent.and_then(Traceparent::parse).or(foretold)?;
+        let seen = traceparent.and_then(Traceparent::parse);
+        // What the tracer wrote is the truth. Else a header beside what was foretold is somebody else's.
+        let known = if origin == Origin::Proxy { seen.or(foretold) } else { foretold.or(seen) };
+        let Traceparent { trace_id, span_id, flags, .. } = known?;
         Some(TraceFacts {
             trace_id,
             span_id,
@@ -125,6 +137,50 @@ impl TraceFacts {
             origin,
             outside: None,
         })
+    }
+}
+
+/// What the policy has trace-context leave to plugins behind it.
+#[derive(Clone, Debug)]
+pub struct TraceAhead {
+    /// Of requests in these directions.
+    directions: Directions,
+    is_aside: bool,
+    request_id_header: String,
+}
+
+impl TraceAhead {
+    /// As the section `trace` has it.
+    pub fn read(document: &Document<'_>) -> TraceAhead {
+        let trace = document.neighbour("trace");
+        let is_on = trace.boolean("enabled") != Some(false);
+        let directions = || trace.directions("direction").unwrap_or(Directions::ALL);
+        TraceAhead {
+            directions: if is_on { directions() } else { Directions::NONE },
+            is_aside: is_on && (SamplingFacts::is_the_proxys(document) || trace.lists("inject", "w3c") == Some(false)),
+            request_id_header: RequestId::header(document),
+        }
+    }
+
+    /// Whether there may be a trace that no `traceparent` carries.
+    pub fn is_aside(&self) -> bool {
+        self.is_aside
+    }
+
+    /// Finds the ids of the request where no filter of this module has made them, in its headers. One hostcall more where
+    /// the trace may be aside.
+    pub fn find_ids(&self, exchange: &mut Exchange) {
+        if !exchange.goes(self.directions) {
+            return;
+        }
+        if exchange.facts.request_id.is_none() {
+            exchange.facts.request_id = RequestId::handed_over(exchange, &self.request_id_header);
+        }
+        if exchange.facts.trace.is_none() {
+            let state = if self.is_aside { exchange.property(TRACE) } else { None };
+            let traceparent = exchange.request_headers().get(Traceparent::HEADER).map(|value| value.into_owned());
+            exchange.facts.trace = TraceFacts::handed_over(traceparent.as_deref(), state.as_deref());
+        }
     }
 }
 
@@ -267,6 +323,55 @@ mod tests {
         let state = format!("proxy {TRACEPARENT}");
         let facts = TraceFacts::handed_over(Some(written.as_bytes()), Some(state.as_bytes())).unwrap();
         assert_eq!((facts.span_id, facts.flags.sampled), (SpanId::new([0x11; 8]).unwrap(), false));
+    }
+
+    #[test]
+    fn a_traceparent_of_the_same_trace_and_another_span_is_somebody_elses() {
+        let facts = trace(Origin::Continued, true);
+        for (span, is_carried) in [("00f067aa0ba902b7", true), ("1111111111111111", false)] {
+            let (proxy, mut exchange) = exchange();
+            let header = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{span}-01");
+            exchange.request_headers_mut().set(Traceparent::HEADER, header);
+            assert_eq!(exchange.carries(&facts), is_carried);
+            exchange.hand_over_trace(&facts);
+            assert_eq!(proxy.take(TRACE).unwrap().ends_with(TRACEPARENT.as_bytes()), !is_carried);
+        }
+    }
+
+    #[test]
+    fn what_was_foretold_goes_before_somebody_elses_header() {
+        let foreign = format!("00-{}-{}-00", "7".repeat(32), "1".repeat(16));
+        for word in ["started", "own", "forwarded"] {
+            let state = format!("{word} {TRACEPARENT}");
+            let facts = TraceFacts::handed_over(Some(foreign.as_bytes()), Some(state.as_bytes())).unwrap();
+            assert!(facts.flags.sampled && facts.span_id != SpanId::new([0x11; 8]).unwrap(), "{word}");
+        }
+    }
+
+    #[test]
+    fn ids_that_are_not_known_are_found_where_the_policy_has_them() {
+        let found = |trace: &str, state: Option<&str>, headers: &[(&str, &str)]| {
+            let policy = format!(r#"{{"version": "1.0", "trace": {trace}}}"#);
+            let ahead = TraceAhead::read(&Document::parse(policy.as_bytes(), &|_| None).unwrap());
+            let (proxy, mut exchange) = exchange();
+            proxy.put_headers(crate::MapKind::RequestHeaders, headers);
+            if let Some(state) = state {
+                proxy.set(TRACE, state);
+            }
+            ahead.find_ids(&mut exchange);
+            let id = exchange.facts.request_id.as_ref().map(|id| id.as_str().to_owned());
+            (id, exchange.facts.trace.map(|trace| trace.span_id.to_string()))
+        };
+        let headers = [("traceparent", TRACEPARENT), ("x-request-id", "r-1"), ("x-own", "r-2")];
+        let aside = "own 00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01";
+        let (one, other) = (Some("00f067aa0ba902b7".to_owned()), Some("1111111111111111".to_owned()));
+        let id = |id: &str| Some(id.to_owned());
+        assert_eq!(found("{}", Some(aside), &headers), (id("r-1"), one.clone()), "no look aside");
+        assert_eq!(found(r#"{"inject": ["b3"]}"#, Some(aside), &headers), (id("r-1"), other.clone()));
+        assert_eq!(found(r#"{"inject": ["b3", "w3c"]}"#, Some(aside), &headers), (id("r-1"), one));
+        assert_eq!(found(r#"{"mode": "observe"}"#, Some(aside), &[]), (None, other));
+        assert_eq!(found(r#"{"request_id": {"header": "x-own"}}"#, None, &headers[1..]), (id("r-2"), None));
+        assert_eq!(found(r#"{"enabled": false}"#, Some(aside), &headers), (None, None));
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub use filter::{Filter, Flow, Rejected};
 pub use grpc::GrpcStatus;
 pub use handover::{
     BREAKER_HANDED_OVER, SAMPLING_HANDED_OVER, TRACE_HANDED_OVER, TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER,
+    TraceAhead,
 };
 pub use head::{Head, HeadList};
 pub use headers::{HeaderMap, Headers};

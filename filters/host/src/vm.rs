@@ -44,8 +44,8 @@ impl Vm {
     }
 
     /// A list of attributes that exchanges are asked for together. Make it when the filter is configured.
-    pub fn attribute_list(&self, attributes: &'static [Attribute]) -> AttributeList {
-        AttributeList::compile(self.host, Cow::Borrowed(attributes))
+    pub fn attribute_list(&self, attributes: impl Into<Cow<'static, [Attribute]>>) -> AttributeList {
+        AttributeList::compile(self.host, attributes.into())
     }
 
     /// A list of these headers of requests, in lower case, and perhaps of the name of the route, for [`crate::Exchange::head`].

@@ -322,7 +322,7 @@ impl Sampler {
 fn is_writable(trace: &TraceFacts, head: &Head<'_>) -> bool {
     let carried = || head.header(Traceparent::HEADER).as_deref().and_then(Traceparent::parse);
     let is_ours = trace.own_span || !trace.decided;
-    is_ours && trace.origin != Origin::Proxy && carried().is_some_and(|theirs| theirs.trace_id == trace.trace_id)
+    is_ours && trace.origin != Origin::Proxy && carried().is_some_and(|carried| trace.is_in(&carried))
 }
 
 /// Whether the headers tell other plugins the decision: that a request is not recorded they do in the flag. And why one is,

@@ -5,7 +5,7 @@ use crate::outcome::{Ending, Ends, ErrorKind, Outcome, ResponseFlags};
 use crate::{Attributes, Text, protocol};
 use sluicegate_host::{
     AnswerFacts, Attribute, AttributeList, AttributeValues, BREAKER_HANDED_OVER, BreakerFacts, BreakerState,
-    EndingFacts, Exchange, GrpcStatus, LocalReply, SAMPLING_HANDED_OVER, SamplingFacts, TRACE_HANDED_OVER,
+    EndingFacts, Exchange, GrpcStatus, LocalReply, Origin, SAMPLING_HANDED_OVER, SamplingFacts, TRACE_HANDED_OVER,
     TRACEPARENT_HANDED_OVER, TRACESTATE_HANDED_OVER, TraceFacts, TraceFlags, Traceparent, Vm,
 };
 use sluicegate_policy::Direction;
@@ -15,6 +15,13 @@ use sluicegate_policy::Direction;
 pub struct Readings {
     ended: AttributeList,
     details: AttributeList,
+    trace_is_aside: bool,
+}
+
+/// The values of [`Readings::ended`].
+pub struct EndedValues {
+    values: AttributeValues,
+    has_trace_state: bool,
 }
 
 const ENDED: [Attribute; 9] = [
@@ -46,14 +53,18 @@ const DETAILS: [Attribute; 13] = [
 ];
 
 impl Readings {
-    /// For a filter that is being configured.
-    pub fn new(vm: &Vm) -> Readings {
-        Readings { ended: vm.attribute_list(&ENDED), details: vm.attribute_list(&DETAILS) }
+    /// For a filter that is being configured. Where there may be a trace that no `traceparent` carries
+    /// (`TraceAhead::is_aside`), and no filter of this module knows it, what decides whether anything is said takes a look
+    /// aside.
+    pub fn new(vm: &Vm, trace_is_aside: bool) -> Readings {
+        let mut ended = ENDED.to_vec();
+        ended.extend(trace_is_aside.then_some(TRACE_HANDED_OVER));
+        Readings { ended: vm.attribute_list(ended), details: vm.attribute_list(&DETAILS), trace_is_aside }
     }
 
     /// How it ended, for [`Ended::read`].
-    pub fn ended(&self, exchange: &Exchange) -> AttributeValues {
-        exchange.attributes(&self.ended)
+    pub fn ended(&self, exchange: &Exchange) -> EndedValues {
+        EndedValues { values: exchange.attributes(&self.ended), has_trace_state: self.trace_is_aside }
     }
 
     /// The rest, for [`Details::read`].
@@ -85,6 +96,8 @@ pub struct Ended<'v> {
     pub traceparent: Option<&'v [u8]>,
     /// The decision of a sampler in another plugin.
     sampling: Option<&'v [u8]>,
+    /// What another plugin handed over of the trace, where it was looked at.
+    trace_state: Option<&'v [u8]>,
     /// The answer of one of our own filters.
     pub reply: Option<LocalReply>,
 }
@@ -92,7 +105,8 @@ pub struct Ended<'v> {
 impl<'v> Ended<'v> {
     /// Takes the values of [`Readings::ended`]. A hostcall more only for an error that nothing else explains: then one of
     /// our own filters may have answered.
-    pub fn read(values: &'v AttributeValues, exchange: &Exchange) -> Ended<'v> {
+    pub fn read(values: &'v EndedValues, exchange: &Exchange) -> Ended<'v> {
+        let EndedValues { values, has_trace_state } = values;
         let mut values = values.take();
         let status = values.integer().and_then(|status| u16::try_from(status).ok());
         let status = status.filter(|status| (100..=999).contains(status));
@@ -105,6 +119,7 @@ impl<'v> Ended<'v> {
         let route_name = values.bytes();
         let traceparent = values.bytes();
         let sampling = values.bytes();
+        let trace_state = if *has_trace_state { values.bytes() } else { None };
         let response_started = exchange.facts.response_started;
         Ended {
             status,
@@ -117,6 +132,7 @@ impl<'v> Ended<'v> {
             route_name,
             traceparent,
             sampling,
+            trace_state,
             reply: reply(status, flags, code_details, exchange),
         }
     }
@@ -162,11 +178,14 @@ impl<'v> Ended<'v> {
     /// flags count in any case. `state` is [`Details::trace_state`], where that is known already.
     pub fn trace(&self, exchange: &Exchange, state: Option<&[u8]>) -> Option<TraceFacts> {
         let Some(mut trace) = exchange.facts.trace.clone() else {
-            return TraceFacts::handed_over(self.traceparent, state);
+            return TraceFacts::handed_over(self.traceparent, state.or(self.trace_state));
         };
-        // A sampler in another plugin decides after this one.
-        let written =
-            self.traceparent.and_then(Traceparent::parse).filter(|written| written.trace_id == trace.trace_id);
+        // A sampler in another plugin decides after this one, and the proxy's tracer may give the span another id.
+        let is_same = |written: &Traceparent| match trace.origin {
+            Origin::Proxy => written.trace_id == trace.trace_id,
+            Origin::Started | Origin::Continued => trace.is_in(written),
+        };
+        let written = self.traceparent.and_then(Traceparent::parse).filter(is_same);
         if let Some(written) = written {
             trace.flags = TraceFlags::from_byte(written.flags);
         }

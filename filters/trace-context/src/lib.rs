@@ -114,7 +114,7 @@ impl Filter for TraceContext {
         // In a module with others they see the facts; other plugins see only the headers, which do not say it all.
         if cfg!(all(feature = "plugin", target_os = "wasi"))
             && let Some(trace) = &trace
-            && (self.policy.sampler_may_follow || trace.parent_span_id.is_some())
+            && (self.policy.sampler_may_follow || trace.parent_span_id.is_some() || !exchange.carries(trace))
         {
             exchange.hand_over_trace(trace);
         }

@@ -59,7 +59,7 @@ impl Spans {
             routes,
             writes_traceparent,
             sampler_may_turn,
-            readings: Readings::new(vm),
+            readings: Readings::new(vm, false),
             exporter,
             encoded: RefCell::default(),
         })

@@ -12,6 +12,13 @@ impl Section<'_> {
         matches!(self.field(name).value, Some(Value::Bool(false)))
     }
 
+    /// Whether the list under `name` has this string in it; `None` where there is no list. For a neighbour's list, whose owner
+    /// says what else may be in it.
+    pub fn lists(&self, name: &'static str, text: &str) -> Option<bool> {
+        let Some(Value::Array(items)) = self.field(name).value else { return None };
+        Some(items.iter().any(|item| matches!(item, Value::String(item) if **item == *text)))
+    }
+
     /// Whether `name` is an object.
     pub fn is_object(&self, name: &'static str) -> bool {
         note!(self, name, AnyObject);
@@ -25,6 +32,19 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use crate::testing::accepted;
+
+    #[test]
+    fn a_list_is_asked_for_what_is_in_it() {
+        for (fields, lists) in [
+            ("", None),
+            (r#""x": "a""#, None),
+            (r#""x": []"#, Some(false)),
+            (r#""x": ["b", 1, null]"#, Some(false)),
+            (r#""x": ["b", "a"]"#, Some(true)),
+        ] {
+            assert_eq!(accepted(fields, |section| section.lists("x", "a")), lists, "{fields}");
+        }
+    }
 
     #[test]
     fn a_field_is_asked_for_its_kind_and_is_known_from_then_on() {
