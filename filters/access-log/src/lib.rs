@@ -75,8 +75,9 @@ impl Filter for AccessLog {
 
     fn configure(document: &Document<'_>, vm: &Vm) -> Result<AccessLog, Rejected> {
         let (policy, destinations) = LogPolicy::read(document);
+        let ahead = TraceAhead::read(document);
         // In a module with trace-context its facts are there.
-        let trace_is_aside = cfg!(all(feature = "plugin", target_os = "wasi")) && TraceAhead::read(document).is_aside();
+        let trace_is_aside = ahead.is_aside() && cfg!(all(feature = "plugin", target_os = "wasi"));
         Ok(AccessLog {
             readings: Readings::new(vm, trace_is_aside),
             burst: policy.burst.map(|limit| RefCell::new(Burst::new(limit))),
