@@ -43,7 +43,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub use answer::Answer;
@@ -56,14 +55,13 @@ pub use value::Attributes;
 use batch::Signal;
 use ledger::Ledger;
 
-use crate::port::Port;
+use crate::serving::Serving;
 
 /// A collector, running or stopped. Dropping it closes the port and cuts its connections.
 #[derive(Debug)]
 pub struct Collector {
-    port: Port,
+    serving: Serving,
     desk: Arc<Desk>,
-    running: Option<Running>,
 }
 
 /// What all connections of a collector share.
@@ -81,13 +79,6 @@ struct Orders {
     hold: Duration,
 }
 
-#[derive(Debug)]
-struct Running {
-    // Whoever holds the other end stops when this one goes.
-    stop: watch::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
 impl Collector {
     /// Starts one on a free port of the loopback interface, inside the current tokio runtime. It acknowledges
     /// everything, at once.
@@ -95,7 +86,7 @@ impl Collector {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> Result<Self> {
-        let mut collector = Self { port: Port::reserve()?, desk: Arc::default(), running: None };
+        let mut collector = Self { serving: Serving::reserve("collector")?, desk: Arc::default() };
         collector.restart().await?;
         Ok(collector)
     }
@@ -103,7 +94,7 @@ impl Collector {
     /// Where it listens, when it does.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.serving.address()
     }
 
     /// The port of [`Self::address`].
@@ -125,11 +116,7 @@ impl Collector {
     /// Dies as a process that is killed: closes the port and resets all connections. What was under way is not
     /// acknowledged, now or later; what it has received it keeps. New connections are refused.
     pub async fn stop(&mut self) {
-        if let Some(Running { stop, serving }) = self.running.take() {
-            drop(stop);
-            // It fails only if the runtime is going as well.
-            let _ = serving.await;
-        }
+        self.serving.stop().await;
     }
 
     /// Listens again on the same port, with the same orders and all that it has received. Where it still runs, it is
@@ -139,11 +126,8 @@ impl Collector {
     /// When the port cannot be listened on.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await;
-        let listener = self.port.listen()?;
-        let (stop, stopped) = watch::channel(());
-        let serving = tokio::spawn(server::accept(listener, Arc::clone(&self.desk), stopped));
-        self.running = Some(Running { stop, serving });
-        Ok(())
+        let desk = Arc::clone(&self.desk);
+        self.serving.listen(move |stream, stopped| server::serve(stream, Arc::clone(&desk), stopped))
     }
 
     /// Every log record that was acknowledged, in that order.

@@ -18,5 +18,6 @@ pub mod grpc;
 pub mod policy_server;
 mod port;
 pub mod seen;
+mod serving;
 pub mod shipped;
 pub mod upstream;

@@ -42,11 +42,10 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::port::Port;
 use crate::seen::Seen;
+use crate::serving::Serving;
 
 /// Where a server with ETags has the document.
 const FILE: &str = "/policies/checkout.json";
@@ -82,9 +81,8 @@ pub enum Etags {
 /// A server, running or stopped. Dropping it closes the port and cuts its connections.
 #[derive(Debug)]
 pub struct PolicyServer {
-    port: Port,
+    serving: Serving,
     desk: Arc<Desk>,
-    running: Option<Running>,
 }
 
 /// What all connections of a server share. All of it is watched, so that somebody can wait for it.
@@ -126,13 +124,6 @@ struct Ledger {
     last: Option<Seen>,
 }
 
-#[derive(Debug)]
-struct Running {
-    // Whoever holds the other end stops when this one goes.
-    stop: watch::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
 impl PolicyServer {
     /// Starts a server with ETags and without a document on a free port of the loopback interface, inside the current
     /// tokio runtime.
@@ -155,7 +146,7 @@ impl PolicyServer {
         let shelf = Shelf { document: None, index: 1, created: 0, resets: 0 };
         let shelf = watch::Sender::new(shelf);
         let desk = Desk { kind, shelf, orders: watch::Sender::default(), ledger: watch::Sender::default() };
-        let mut server = Self { port: Port::reserve()?, desk: Arc::new(desk), running: None };
+        let mut server = Self { serving: Serving::reserve("policy server")?, desk: Arc::new(desk) };
         server.listen()?;
         Ok(server)
     }
@@ -163,7 +154,7 @@ impl PolicyServer {
     /// Where it listens, when it does.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.serving.address()
     }
 
     /// The path of the document, without a query. Every other path is 404.
@@ -214,11 +205,7 @@ impl PolicyServer {
 
     /// Dies as a process that is killed: closes the port and all connections.
     pub async fn stop(&mut self) {
-        if let Some(Running { stop, serving }) = self.running.take() {
-            drop(stop);
-            // It fails only if the runtime is going as well.
-            let _ = serving.await;
-        }
+        self.serving.stop().await;
     }
 
     /// Listens again on the same port, with the same document and orders. Where it still runs, it is stopped first.
@@ -231,10 +218,8 @@ impl PolicyServer {
     }
 
     fn listen(&mut self) -> Result<()> {
-        let (stop, stopped) = watch::channel(());
-        let serving = tokio::spawn(server::accept(self.port.listen()?, Arc::clone(&self.desk), stopped));
-        self.running = Some(Running { stop, serving });
-        Ok(())
+        let desk = Arc::clone(&self.desk);
+        self.serving.listen(move |stream, stopped| server::serve(stream, Arc::clone(&desk), stopped))
     }
 
     /// How many requests have come in so far, of whatever path.

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -15,15 +15,15 @@ use hyper::service::service_fn;
 use hyper::{Response, StatusCode, http};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 
 use super::Desk;
 use super::answer::{Answer, Body};
 use super::batch::{Batch, Refusal};
 use super::ledger::{Entry, Request};
 use crate::seen::{Seen, latin1};
+use crate::serving::Stopped;
 
 /// Bytes of a request's body: four times the largest batch that a policy allows.
 const MAX_BODY: usize = 16 << 20;
@@ -52,30 +52,8 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// Serves until `stopped` loses its sender; then closes the port and resets what is connected before it returns.
-pub(super) async fn accept(listener: TcpListener, desk: Arc<Desk>, mut stopped: watch::Receiver<()>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&desk), stopped.clone()));
-                }
-                Err(error) => {
-                    eprintln!("collector: cannot accept a connection: {error}");
-                    // Out of file descriptors, most likely, which a busy loop would not cure.
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            _ = stopped.changed() => break,
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn serve(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiver<()>) -> io::Result<()> {
+/// Serves a connection until it ends, or all is to: then it is reset.
+pub(super) async fn serve(stream: TcpStream, desk: Arc<Desk>, mut stopped: Stopped) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // hyper keeps its own handle to itself; this one decides how the connection ends.
     let stream = stream.into_std()?;

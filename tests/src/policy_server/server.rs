@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,44 +12,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
 use super::{Answer, Desk, Kind, consul, etag};
 use crate::seen::{Seen, latin1};
+use crate::serving::Stopped;
 
 pub(super) type Body = Full<Bytes>;
 
-/// Serves until `stopped` loses its sender; then closes the port and what is connected before it returns.
-pub(super) async fn accept(listener: TcpListener, desk: Arc<Desk>, mut stopped: watch::Receiver<()>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&desk)));
-                }
-                Err(error) => {
-                    eprintln!("policy server: cannot accept a connection: {error}");
-                    // Out of file descriptors, most likely, which a busy loop would not cure.
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            _ = stopped.changed() => break,
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
-}
-
-async fn serve(stream: TcpStream, desk: Arc<Desk>) {
+/// Serves a connection until it ends, or all is to.
+pub(super) async fn serve(stream: TcpStream, desk: Arc<Desk>, mut stopped: Stopped) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| respond(Arc::clone(&desk), request));
     let mut server = http1::Builder::new();
-    // What goes wrong on a connection is its client's to notice.
-    let _ = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        _ = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service) => {}
+        _ = stopped.changed() => {}
+    }
 }
 
 async fn respond(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
