@@ -4,30 +4,14 @@
 
 mod kit;
 
-use kit::{Files, Run, run};
-use sluicegate_tests::etcd::Etcd;
-
-const KEY: &str = "/sluicegate/policy/checkout";
+use kit::live::{KEY, Live};
+use kit::{Run, run};
 
 fn document(qps: u32, secret: &str) -> String {
     format!(r#"{{"version":"1.0","sampling":{{"target_qps":{qps},"force":{{"secret":"{secret}-0123456789"}}}}}}"#)
 }
 
-/// The commands, about one key of one etcd.
-struct Live {
-    etcd: Etcd,
-    files: Files,
-}
-
 impl Live {
-    async fn start() -> Live {
-        Live { etcd: Etcd::start().await.unwrap(), files: Files::new() }
-    }
-
-    fn run(&self, command: &str, more: &[&str]) -> Run {
-        run(&[&[command, "--etcd", &self.etcd.endpoint(), KEY], more].concat())
-    }
-
     /// The revision at which it is in force.
     async fn push(&self, document: &str) -> u64 {
         self.run("push", &[&self.files.write("policy.json", document)]).assert_code(0);

@@ -4,10 +4,9 @@
 
 mod kit;
 
+use kit::live::{KEY, Live};
 use kit::{Files, Run, run, run_unheard, run_with};
 use sluicegate_tests::etcd::Etcd;
-
-const KEY: &str = "/sluicegate/policy/checkout";
 
 /// A policy that is told from others by a number.
 fn policy(qps: u32) -> String {
@@ -18,21 +17,7 @@ fn document(qps: u32) -> String {
     format!(r#"{{"version":"1.0","sampling":{{"target_qps":{qps}}}}}"#)
 }
 
-/// The command, about one key of one etcd.
-struct Live {
-    etcd: Etcd,
-    files: Files,
-}
-
 impl Live {
-    async fn start() -> Live {
-        Live { etcd: Etcd::start().await.unwrap(), files: Files::new() }
-    }
-
-    fn run(&self, command: &str, more: &[&str]) -> Run {
-        run(&[&[command, "--etcd", &self.etcd.endpoint(), KEY], more].concat())
-    }
-
     fn push(&self, qps: u32) -> Run {
         self.run("push", &[&self.files.write("policy.yaml", policy(qps))])
     }

@@ -3,6 +3,7 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code, clippy::expect_used)]
 
+pub(crate) mod live;
 pub(crate) mod mutated;
 
 use std::io::Write;
