@@ -1,8 +1,8 @@
 //! A policy that a source outside of the plugin configuration has to say, and that changes while it is in force.
 //!
 //! One root context of the proxy talks to the source: who holds a lease in shared data. It posts what came on a board in
-//! shared data, and every root context, itself among them, takes it from there on its tick. Which filter reads the
-//! document, and what becomes of the one before, is the root context's own affair.
+//! shared data, and every root context takes it from there: itself at once, the others on their tick. Which filter reads
+//! the document, and what becomes of the one before, is the root context's own affair.
 
 mod holder;
 mod report;

@@ -28,25 +28,22 @@ struct InForce<F> {
 }
 
 impl<F: Filter> InForce<F> {
-    fn tick(&self, host: &dyn Host) {
+    /// `newer` is the one that has replaced it, if one has.
+    fn tick(&self, newer: Option<&InForce<F>>, host: &dyn Host) {
         self.filter.on_tick(&self.vm);
-        self.vm.metrics.flush(host);
+        self.flush(newer, host);
     }
 
-    fn end(&self, host: &dyn Host) {
+    fn end(&self, newer: Option<&InForce<F>>, host: &dyn Host) {
         self.filter.on_end(&self.vm);
-        self.vm.metrics.flush(host);
+        self.flush(newer, host);
     }
 
-    /// The same of one that another has replaced.
-    fn tick_beside(&self, newer: &InForce<F>, host: &dyn Host) {
-        self.filter.on_tick(&self.vm);
-        self.vm.metrics.flush_beside(&newer.vm.metrics, host);
-    }
-
-    fn end_beside(&self, newer: &InForce<F>, host: &dyn Host) {
-        self.filter.on_end(&self.vm);
-        self.vm.metrics.flush_beside(&newer.vm.metrics, host);
+    fn flush(&self, newer: Option<&InForce<F>>, host: &dyn Host) {
+        match newer {
+            Some(newer) => self.vm.metrics.flush_beside(&newer.vm.metrics, host),
+            None => self.vm.metrics.flush(host),
+        }
     }
 }
 
@@ -265,12 +262,12 @@ impl<F: Filter> Root<F> {
             && let Some(in_force) = &self.in_force
         {
             let host = self.host;
-            in_force.tick(host);
+            in_force.tick(None, host);
             self.retired.retain(|retired| {
-                retired.tick_beside(in_force, host);
+                retired.tick(Some(in_force), host);
                 let is_wanted = Rc::strong_count(&retired.filter) > 1;
                 if !is_wanted {
-                    retired.end_beside(in_force, host);
+                    retired.end(Some(in_force), host);
                 }
                 is_wanted
             });
@@ -335,8 +332,8 @@ const OF_PLUGIN: u64 = 1;
 impl<F: Filter> Drop for Root<F> {
     fn drop(&mut self) {
         if let Some(in_force) = &self.in_force {
-            self.retired.iter().for_each(|retired| retired.end_beside(in_force, self.host));
-            in_force.end(self.host);
+            self.retired.iter().for_each(|retired| retired.end(Some(in_force), self.host));
+            in_force.end(None, self.host);
             self.report.flush();
             // The timer of a context outlives the context, and would burn CPU in an idle proxy after many reloads.
             let _ = self.host.set_tick_period(Duration::ZERO);
